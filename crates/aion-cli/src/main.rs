@@ -1,0 +1,2 @@
+//! The `aion` command.
+fn main() {}

@@ -1,0 +1,28 @@
+//! What `aion demo` shows: the bundled objects, their study, and its table, figures and page.
+//!
+//! [`study`] asks the model everything; the other modules only show the answers: [`terminal`] as a
+//! table, `chart`, `picture` and the modules named after a figure as SVG and PNG, [`page`] as a
+//! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
+//! at all.
+
+pub mod agreement;
+pub mod ask;
+pub mod bundled;
+pub mod card;
+pub mod chart;
+pub mod figures;
+pub mod folder;
+pub mod html;
+pub mod model_card;
+pub mod names;
+pub mod neighbours;
+pub mod page;
+pub mod picture;
+pub mod posterior_figure;
+pub mod scatter_figure;
+pub mod spectral_lines;
+pub mod spectrum_figure;
+pub mod stretch;
+pub mod study;
+pub mod summary;
+pub mod terminal;

@@ -1,0 +1,331 @@
+//! The codecs of a checkpoint: measurements of whole objects to tokens and back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use aion_data::band::{BANDS, channel};
+use aion_data::{
+    DataError, Measurement, Modality, ModalityId, Object, ObjectTokens, Place, Problem,
+};
+use burn::tensor::Device;
+
+use crate::codec::{Codec, OpenCodec};
+use crate::error::{CodecError, Result};
+use crate::range::{Coverage, RangeReport};
+
+/// An object's tokens, and how much of its measurements the codecs could not express.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Encoded {
+    /// Tokens by modality.
+    pub tokens: ObjectTokens,
+    /// Values outside the codecs' ranges, by modality.
+    pub ranges: RangeReport,
+}
+
+/// The codecs under a checkpoint's `codecs/` folder, each opened when it is first needed.
+#[derive(Debug)]
+pub struct CodecSet {
+    folder: PathBuf,
+    device: Device,
+    open: Mutex<BTreeMap<&'static str, Arc<OpenCodec>>>,
+}
+
+impl CodecSet {
+    /// The codecs of the checkpoint in `checkpoint`.
+    pub fn new(checkpoint: &Path, device: &Device) -> Self {
+        CodecSet {
+            folder: checkpoint.join("codecs"),
+            device: device.clone(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Where the codecs lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Folder names under `codecs/`, sorted.
+    pub fn available(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.path().join("config.json").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Whether the checkpoint has a codec for a modality.
+    pub fn has(&self, id: ModalityId) -> bool {
+        self.folder
+            .join(id.info().codec)
+            .join("config.json")
+            .is_file()
+    }
+
+    /// The codec of a modality.
+    ///
+    /// # Errors
+    /// The checkpoint lacks it, or it cannot be opened.
+    pub fn codec(&self, id: ModalityId) -> Result<Arc<OpenCodec>> {
+        let modality: &'static Modality = id.info();
+        let mut open = self
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(codec) = open.get(modality.codec) {
+            return Ok(codec.clone());
+        }
+        if !self.has(id) {
+            return Err(CodecError::Absent {
+                path: self.folder.clone(),
+                codec: modality.codec.to_owned(),
+                modality: id,
+                known: self.available().join(", "),
+            });
+        }
+        let folder = self.folder.join(modality.codec);
+        let codec = Arc::new(Codec::open(&folder, modality, &self.device)?);
+        open.insert(modality.codec, codec.clone());
+        Ok(codec)
+    }
+
+    /// Tokens of every object, in order. An object that a codec cannot take gives its own error
+    /// and leaves the others alone.
+    ///
+    /// # Errors
+    /// A codec is absent or cannot be opened.
+    pub fn encode(
+        &self,
+        objects: &[Object],
+    ) -> Result<Vec<std::result::Result<Encoded, DataError>>> {
+        let mut results: Vec<std::result::Result<Encoded, DataError>> =
+            objects.iter().map(|_| Ok(Encoded::default())).collect();
+        for id in ModalityId::all() {
+            let rows: Vec<usize> = (0..objects.len())
+                .filter(|&row| objects[row].get(id).is_some() && results[row].is_ok())
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let codec = self.codec(id)?;
+            let measurements: Vec<&Measurement> = rows
+                .iter()
+                .filter_map(|&row| objects[row].get(id))
+                .collect();
+            let encoded = encode_modality(&codec.codec, &measurements, &self.device);
+            for (&row, outcome) in rows.iter().zip(encoded) {
+                match outcome {
+                    Ok((tokens, coverage)) => {
+                        if let Ok(encoded) = &mut results[row] {
+                            encoded.ranges.insert(id, coverage);
+                            // A scalar that is not a number is a modality that the object lacks.
+                            if let Some(tokens) = tokens {
+                                encoded.tokens.insert(id, tokens);
+                            }
+                        }
+                    }
+                    Err(mut error) => {
+                        let field = error.place.field.take().unwrap_or_default();
+                        error.place.field = Some(format!("{id}/{field}"));
+                        results[row] = Err(error.in_object(&objects[row].id));
+                    }
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Measurements of tokens of one modality.
+    ///
+    /// `like` gives, row by row, the measurement whose bands or wavelengths are wanted; without it
+    /// images have their survey's bands and spectra the latent grid.
+    ///
+    /// # Errors
+    /// A codec is absent, a token is not in its vocabulary, or the number of tokens is wrong.
+    pub fn decode(
+        &self,
+        id: ModalityId,
+        tokens: &[&[u16]],
+        like: &[Option<&Measurement>],
+    ) -> Result<Vec<Measurement>> {
+        for codes in tokens {
+            check_tokens(id, codes)?;
+        }
+        let codec = self.codec(id)?;
+        let like = |row: usize| like.get(row).copied().flatten();
+        let device = &self.device;
+        Ok(match &codec.codec {
+            Codec::Image(codec) => {
+                let bands: Vec<Vec<String>> = (0..tokens.len())
+                    .map(|row| match like(row) {
+                        Some(Measurement::Image(image)) => image.bands.clone(),
+                        _ => survey_bands(id),
+                    })
+                    .collect();
+                let images = codec.decode(tokens, &bands, device)?;
+                images.into_iter().map(Measurement::Image).collect()
+            }
+            Codec::Spectrum(codec) => {
+                let wavelengths: Vec<Option<&[f32]>> = (0..tokens.len())
+                    .map(|row| match like(row) {
+                        Some(Measurement::Spectrum(spectrum)) => {
+                            Some(spectrum.wavelength.as_slice())
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                let spectra = codec.decode(tokens, &wavelengths, device);
+                spectra.into_iter().map(Measurement::Spectrum).collect()
+            }
+            Codec::Scalar(codec) => {
+                let value = |codes: &&[u16]| {
+                    let values = codec.decode(codes);
+                    match (codec.num_values(), values.first()) {
+                        (1, Some(value)) => Measurement::Scalar(*value),
+                        _ => Measurement::Coefficients(values),
+                    }
+                };
+                tokens.iter().map(value).collect()
+            }
+            Codec::Catalog(codec) => tokens
+                .iter()
+                .map(|codes| Measurement::Catalog(codec.decode(codes)))
+                .collect(),
+            Codec::ScalarField(codec) => {
+                let maps = codec.decode(tokens, device);
+                maps.into_iter().map(Measurement::ScalarField).collect()
+            }
+        })
+    }
+}
+
+/// The bands of a survey's images, in channel order.
+pub fn survey_bands(id: ModalityId) -> Vec<String> {
+    let zeropoint = match id.info().survey {
+        aion_data::Survey::Hsc => aion_data::band::HSC_ZEROPOINT,
+        _ => aion_data::band::LEGACY_ZEROPOINT,
+    };
+    BANDS
+        .iter()
+        .filter(|band| band.zeropoint == zeropoint && channel(band.name).is_some())
+        .map(|band| band.name.to_owned())
+        .collect()
+}
+
+/// Checks the number of tokens and that each lies in the vocabulary.
+///
+/// # Errors
+/// Says which token, or how many were expected.
+pub fn check_tokens(id: ModalityId, codes: &[u16]) -> std::result::Result<(), DataError> {
+    let modality = id.info();
+    let place = || Place::field(modality.key);
+    if !modality.is_sequence() && codes.len() != modality.num_tokens() {
+        let problem = Problem::Shape {
+            found: format!("{} tokens", codes.len()),
+            expected: modality.num_tokens().to_string(),
+        };
+        return Err(DataError::new(place(), problem));
+    }
+    let outside = codes
+        .iter()
+        .find(|code| usize::from(**code) >= modality.vocabulary);
+    match outside {
+        Some(code) => Err(DataError::new(
+            place(),
+            Problem::Vocabulary {
+                token: i64::from(*code),
+                vocabulary: modality.vocabulary,
+            },
+        )),
+        None => Ok(()),
+    }
+}
+
+type Outcome = std::result::Result<(Option<Vec<u16>>, Coverage), DataError>;
+
+fn encode_modality(codec: &Codec, measurements: &[&Measurement], device: &Device) -> Vec<Outcome> {
+    match codec {
+        Codec::Image(codec) => {
+            let prepared = measurements.iter().map(|measurement| match measurement {
+                Measurement::Image(image) => codec.compress(image).map(|i| (i.coverage, i)),
+                _ => Err(unexpected("an image")),
+            });
+            encode_prepared(prepared.collect(), |images| codec.encode(images, device))
+        }
+        Codec::Spectrum(codec) => {
+            let prepared = measurements.iter().map(|measurement| match measurement {
+                Measurement::Spectrum(spectrum) => codec.prepare(spectrum).map(|s| (s.coverage, s)),
+                _ => Err(unexpected("a spectrum")),
+            });
+            encode_prepared(prepared.collect(), |spectra| codec.encode(spectra, device))
+        }
+        Codec::ScalarField(codec) => {
+            let prepared = measurements.iter().map(|measurement| match measurement {
+                Measurement::ScalarField(map) => {
+                    codec.crop(map).map(|crop| (codec.coverage(map), crop))
+                }
+                _ => Err(unexpected("a map")),
+            });
+            encode_prepared(prepared.collect(), |maps| codec.encode(maps, device))
+        }
+        Codec::Catalog(codec) => measurements
+            .iter()
+            .map(|measurement| match measurement {
+                Measurement::Catalog(sources) => {
+                    let codes = codec.encode(sources)?;
+                    Ok((Some(codes), codec.coverage(sources)))
+                }
+                _ => Err(unexpected("a catalogue")),
+            })
+            .collect(),
+        Codec::Scalar(codec) => measurements
+            .iter()
+            .map(|measurement| match measurement {
+                Measurement::Scalar(value) => {
+                    let tokens = (!value.is_nan()).then(|| codec.encode(&[*value]));
+                    Ok((tokens, codec.coverage(&[*value])))
+                }
+                Measurement::Coefficients(values) if values.len() == codec.num_values() => {
+                    Ok((Some(codec.encode(values)), codec.coverage(values)))
+                }
+                _ => Err(unexpected("as many numbers as the codec has codebooks")),
+            })
+            .collect(),
+    }
+}
+
+fn unexpected(expected: &str) -> DataError {
+    let problem = format!("the measurement is not what the modality needs: {expected}");
+    DataError::new(Place::default(), Problem::Mismatch(problem))
+}
+
+/// Runs the network once on all measurements that could be prepared.
+fn encode_prepared<T>(
+    prepared: Vec<std::result::Result<(Coverage, T), DataError>>,
+    encode: impl FnOnce(&[T]) -> Vec<Vec<u16>>,
+) -> Vec<Outcome> {
+    let mut inputs = Vec::new();
+    let coverages: Vec<std::result::Result<Coverage, DataError>> = prepared
+        .into_iter()
+        .map(|outcome| {
+            outcome.map(|(coverage, input)| {
+                inputs.push(input);
+                coverage
+            })
+        })
+        .collect();
+    let mut codes = if inputs.is_empty() {
+        Vec::new()
+    } else {
+        encode(&inputs)
+    }
+    .into_iter();
+    coverages
+        .into_iter()
+        .map(|coverage| coverage.map(|coverage| (codes.next(), coverage)))
+        .collect()
+}

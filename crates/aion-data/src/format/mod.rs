@@ -1,0 +1,8 @@
+//! Containers: how bytes become headers, images and tables. Nothing here knows a survey.
+
+pub mod csv_table;
+pub mod fits;
+pub mod fits_table;
+pub mod npz;
+pub mod parquet_table;
+pub mod table;

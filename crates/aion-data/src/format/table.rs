@@ -1,0 +1,152 @@
+//! A table of objects, one row each, whatever container holds it.
+
+use crate::error::Result;
+
+/// A column as the container describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, as written.
+    pub name: String,
+    /// Its physical unit, where the container says it.
+    pub unit: Option<String>,
+}
+
+/// One value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Null, masked, NaN or empty.
+    Missing,
+    /// A whole number: identifiers stay exact.
+    Integer(i128),
+    /// A real number, never NaN.
+    Number(f64),
+    /// Anything written as text, numbers of a CSV file included.
+    Text(String),
+    /// An array of numbers, NaN where a value is missing.
+    List(Vec<f64>),
+}
+
+/// The cells of one row, in the order asked for.
+pub type Row = Vec<Cell>;
+
+/// Rows in file order. An error stands for one row, or for all that follow when the container
+/// cannot be read on.
+pub type Rows = Box<dyn Iterator<Item = Result<Row>> + Send>;
+
+/// An open table.
+pub trait Table: Send {
+    /// Its columns in file order.
+    fn columns(&self) -> &[Column];
+
+    /// The cells of the columns with these indices, row by row.
+    ///
+    /// Errors: a column of a type that holds no numbers or text; a damaged container.
+    fn rows(self: Box<Self>, wanted: &[usize]) -> Result<Rows>;
+}
+
+/// Spellings of "no value" in text tables, lower case.
+const MISSING: [&str; 7] = ["", "null", "nan", "na", "n/a", "none", "--"];
+
+fn is_missing(text: &str) -> bool {
+    MISSING.contains(&text.to_ascii_lowercase().as_str())
+}
+
+impl Cell {
+    /// A real number, or [`Cell::Missing`] for NaN.
+    pub fn from_number(value: f64) -> Cell {
+        if value.is_nan() {
+            Cell::Missing
+        } else {
+            Cell::Number(value)
+        }
+    }
+
+    /// Text without the blanks around it, or [`Cell::Missing`] for a spelling of "no value".
+    pub fn from_text(text: &str) -> Cell {
+        let text = text.trim();
+        if is_missing(text) {
+            Cell::Missing
+        } else {
+            Cell::Text(text.to_owned())
+        }
+    }
+
+    /// The cell as one number; `None` when it is missing. The error says what it is instead.
+    pub fn number(&self) -> std::result::Result<Option<f64>, String> {
+        match self {
+            Cell::Missing => Ok(None),
+            Cell::Integer(value) => Ok(Some(*value as f64)),
+            Cell::Number(value) => Ok(Some(*value)),
+            Cell::Text(text) => text
+                .parse::<f64>()
+                .map(Some)
+                .map_err(|_| format!("`{}` is not a number", shortened(text))),
+            Cell::List(values) => match values.as_slice() {
+                [] => Ok(None),
+                [value] => Ok(Some(*value).filter(|value| !value.is_nan())),
+                _ => Err(format!("{} values, expected one", values.len())),
+            },
+        }
+    }
+
+    /// The cell as an array of numbers; `None` when it is missing or empty. Text such as
+    /// `(1.0, 2.0)` or `[1.0, 2.0]` is read. The error says what it is instead.
+    pub fn list(&self) -> std::result::Result<Option<Vec<f64>>, String> {
+        match self {
+            Cell::Text(text) => parse_list(text),
+            Cell::List(values) if values.is_empty() => Ok(None),
+            Cell::List(values) => Ok(Some(values.clone())),
+            other => Ok(other.number()?.map(|value| vec![value])),
+        }
+    }
+
+    /// The cell as an identifier; `None` when it is missing. Real numbers are refused, because
+    /// they round long identifiers.
+    pub fn identifier(&self) -> std::result::Result<Option<String>, String> {
+        match self {
+            Cell::Missing => Ok(None),
+            Cell::Integer(value) => Ok(Some(value.to_string())),
+            Cell::Text(text) => Ok(Some(text.clone())),
+            Cell::Number(_) | Cell::List(_) => {
+                Err("identifiers are integers or text, not real numbers".into())
+            }
+        }
+    }
+
+    /// The cell as text to carry along; `None` when it is missing.
+    pub fn label(&self) -> Option<String> {
+        match self {
+            Cell::Missing | Cell::List(_) => None,
+            Cell::Integer(value) => Some(value.to_string()),
+            Cell::Number(value) => Some(value.to_string()),
+            Cell::Text(text) => Some(text.clone()),
+        }
+    }
+}
+
+fn parse_list(text: &str) -> std::result::Result<Option<Vec<f64>>, String> {
+    let inner = text.trim_matches(|c: char| "()[]{}".contains(c) || c.is_whitespace());
+    if inner.is_empty() {
+        return Ok(None);
+    }
+    let separator = |c: char| c == ',' || c.is_whitespace();
+    let values: std::result::Result<Vec<f64>, String> = inner
+        .split(separator)
+        .filter(|part| !part.is_empty())
+        .map(|part| match part.parse() {
+            Ok(value) => Ok(value),
+            Err(_) if is_missing(part) => Ok(f64::NAN),
+            Err(_) => Err(format!("`{}` is not a number", shortened(part))),
+        })
+        .collect();
+    values.map(Some)
+}
+
+/// The text as it fits into a message.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

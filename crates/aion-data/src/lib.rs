@@ -1,0 +1,27 @@
+//! What was observed, and the files that hold it.
+//!
+//! [`modality`] is the table of modalities; [`observation`] and [`tokens`] are the two forms in
+//! which an object travels; `survey`, `format` read and write files; `simulate` draws a sky.
+//! Nothing here knows a tensor library, so readers compile and test in seconds.
+
+pub mod atomic;
+pub mod band;
+pub mod check;
+pub mod error;
+pub mod format;
+pub mod modality;
+pub mod observation;
+pub mod output_format;
+mod parquet_file;
+pub mod reader;
+pub mod survey;
+pub mod simulate;
+pub mod table_out;
+pub mod tensor_files;
+pub mod token_files;
+pub mod tokens;
+
+pub use error::{DataError, Place, Problem, Result};
+pub use modality::{Kind, MODALITIES, Modality, ModalityId, Survey};
+pub use observation::{CATALOG_PADDING, Image, Measurement, Object, ScalarField, Source, Spectrum};
+pub use tokens::{ObjectTokens, TokenRow, num_tokens};

@@ -1,0 +1,213 @@
+//! Reading objects from a file of any known format: container and survey are recognised from the
+//! content, every object is checked, and a bad one does not end the file.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::check::{MIN_PIXELS, check, pad_to};
+use crate::error::{DataError, Place, Problem, Result};
+use crate::format::csv_table::CsvTable;
+use crate::format::parquet_table::ParquetTable;
+use crate::modality::{ModalityId, Survey};
+use crate::observation::{Measurement, Object};
+use crate::survey;
+use crate::tensor_files::ObservationFile;
+
+/// How to read a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The survey that the file comes from, instead of the one that its content shows.
+    pub survey: Option<Survey>,
+    /// Whether positions of survey files become measurements (`tok_ra`, `tok_dec`).
+    pub with_position: bool,
+    /// Whether images below [`MIN_PIXELS`] per side get zeros around them instead of an error.
+    pub pad: bool,
+}
+
+/// Objects in file order. An error stands for one object; the next one follows.
+pub type Objects = Box<dyn Iterator<Item = Result<Object>> + Send>;
+
+/// The objects of the file at `path`: safetensors observations, FITS (also gzipped) spectra,
+/// images and tables, Parquet, CSV and NumPy tables. Tables are streamed.
+///
+/// Errors: the outer one means that the file cannot be used (unreadable, truncated, unrecognised,
+/// no objects); an inner one that the object cannot. Both name file, object and field as far as
+/// they are known.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Objects> {
+    let opened = guarded(path, || {
+        let mut objects = open(path, options)?.peekable();
+        match objects.peek() {
+            Some(_) => Ok(objects),
+            None => Err(DataError::new(Place::file(path), Problem::Empty)),
+        }
+    });
+    let mut objects = opened.map_err(|error| error.in_file(path))?;
+    let path = path.to_owned();
+    let mut ended = false;
+    let next = move || {
+        if ended {
+            return None;
+        }
+        let object = guarded(&path, || objects.next().transpose());
+        // After a panic the reader's state is unknown.
+        ended = matches!(&object, Err(error) if is_panic(&error.problem));
+        object.map_err(|error| error.in_file(&path)).transpose()
+    };
+    Ok(Box::new(std::iter::from_fn(next)))
+}
+
+/// The paths without those that repeat an object: of each set of one-band image files the first,
+/// because reading any of them reads the set.
+pub fn without_repeats(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut covered = BTreeSet::new();
+    let mut kept = Vec::new();
+    for path in paths {
+        if covered.contains(&path) {
+            continue;
+        }
+        covered.extend(guarded(&path, || Ok(survey::files_read_with(&path))).unwrap_or_default());
+        kept.push(path);
+    }
+    kept
+}
+
+/// The reason given when a file makes a reader panic, which is a bug of the reader's.
+const PANIC: &str = "the reader failed on this content";
+
+/// Runs a reader; a panic of a third-party parser becomes an error.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let problem = Problem::Container {
+            format: "supported",
+            reason: PANIC.into(),
+        };
+        Err(DataError::new(Place::file(path), problem))
+    })
+}
+
+fn is_panic(problem: &Problem) -> bool {
+    matches!(problem, Problem::Container { reason, .. } if reason == PANIC)
+}
+
+/// A container, from the first bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Fits,
+    Npz,
+    Parquet,
+    Safetensors,
+    Text,
+    GzippedText,
+}
+
+fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
+    let format = recognise(path)?;
+    if format == Format::Safetensors {
+        let checked = {
+            let options = options.clone();
+            move |object: Result<Object>| finish(object?, &options)
+        };
+        let objects = ObservationFile::open(path)?.into_objects();
+        return Ok(Box::new(objects.map(checked)));
+    }
+    let objects = match format {
+        Format::Fits => survey::read_fits(path, options)?,
+        Format::Npz => survey::read_npz(path, options)?,
+        Format::Parquet => {
+            survey::catalogue::read(path, Box::new(ParquetTable::open(path)?), options)?
+        }
+        _ => {
+            let file = open_file(path)?;
+            let source: Box<dyn Read + Send> = match format {
+                Format::GzippedText => Box::new(MultiGzDecoder::new(BufReader::new(file))),
+                _ => Box::new(file),
+            };
+            survey::catalogue::read(path, Box::new(CsvTable::open(path, source)?), options)?
+        }
+    };
+    let options = options.clone();
+    Ok(Box::new(objects.map(move |object| {
+        let mut object = object?;
+        if options.with_position {
+            add_position(&mut object);
+        }
+        finish(object, &options)
+    })))
+}
+
+/// Pads where asked, and checks.
+fn finish(mut object: Object, options: &ReadOptions) -> Result<Object> {
+    if options.pad {
+        for measurement in object.measurements.values_mut() {
+            if let Measurement::Image(image) = measurement {
+                *image = pad_to(image.clone(), MIN_PIXELS);
+            }
+        }
+    }
+    check(&object, options)?;
+    Ok(object)
+}
+
+/// The position as measurements.
+fn add_position(object: &mut Object) {
+    for (key, value) in [("tok_ra", object.ra), ("tok_dec", object.dec)] {
+        if let Some((id, value)) = ModalityId::from_key(key).zip(value) {
+            let measurement = Measurement::Scalar(value as f32);
+            object.measurements.insert(id, measurement);
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| DataError::new(Place::file(path), error.into()))
+}
+
+/// Bytes looked at to recognise a format.
+const PEEK: u64 = 4096;
+
+fn recognise(path: &Path) -> Result<Format> {
+    let io = |error: std::io::Error| DataError::new(Place::file(path), error.into());
+    let mut start = Vec::new();
+    open_file(path)?.take(PEEK).read_to_end(&mut start).map_err(io)?;
+    if start.is_empty() {
+        return Err(DataError::new(Place::file(path), Problem::Empty));
+    }
+    if start.starts_with(&[0x1f, 0x8b]) {
+        let mut inner = Vec::new();
+        // A truncated stream still shows its beginning; the reader reports the rest.
+        let _ = MultiGzDecoder::new(Cursor::new(&start)).take(64).read_to_end(&mut inner);
+        let fits = inner.starts_with(b"SIMPLE  =");
+        return Ok(if fits { Format::Fits } else { Format::GzippedText });
+    }
+    let text = || !start.contains(&0) && std::str::from_utf8(&start[..start.len().min(64)]).is_ok();
+    Ok(match start.as_slice() {
+        [b'S', b'I', b'M', b'P', b'L', b'E', b' ', b' ', b'=', ..] => Format::Fits,
+        [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Format::Npz,
+        [_, _, _, _, _, _, _, 0, b'{', ..] => Format::Safetensors,
+        _ if text() => Format::Text,
+        other => {
+            let what = known_but_unread(other).unwrap_or(
+                "expected FITS, safetensors, Parquet, a NumPy archive (.npz) or a text table",
+            );
+            return Err(DataError::new(Place::file(path), Problem::Unrecognised(what.into())));
+        }
+    })
+}
+
+/// Formats that users may try, with what to bring instead.
+fn known_but_unread(start: &[u8]) -> Option<&'static str> {
+    Some(match start {
+        [0x89, b'H', b'D', b'F', ..] => "HDF5; expected FITS, safetensors, Parquet or CSV",
+        [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] => {
+            "a picture for viewing, whose stretch cannot be undone; expected the FITS cutout"
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a single NumPy array; expected an .npz archive",
+        _ => return None,
+    })
+}

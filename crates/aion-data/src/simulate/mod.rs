@@ -1,0 +1,207 @@
+//! A seeded simulated sky: galaxies, stars and quasars with known properties, seen by the surveys.
+//!
+//! Simple but physical: stars are Planck functions with absorption features, galaxies sums of stars
+//! with dust and gas, all at their distances; cameras and spectrographs have seeing, resolution and
+//! noise like the surveys'. One true spectrum stands behind everything measured of an object, so
+//! that colours, redshift and shape can be learnt across modalities. Nothing here is real: objects
+//! say so (`simulated`, ids that begin with `sim-`).
+
+mod atmosphere;
+mod camera;
+mod cosmology;
+mod coverage;
+mod draws;
+mod emission;
+mod features;
+mod gaia;
+mod galaxy;
+mod hsc;
+mod legacy;
+mod morphology;
+mod passband;
+mod population;
+mod quasar;
+mod scene;
+mod sed;
+mod spectrograph;
+mod star;
+mod target;
+mod truth;
+
+pub use coverage::Coverage;
+pub use truth::{Class, Truth};
+
+use draws::{Draws, Purpose};
+use scene::Scene;
+use target::Target;
+
+use crate::modality::{ModalityId, Survey};
+use crate::observation::{Measurement, Object};
+
+/// Shares of galaxies and of stars among all objects; the rest are quasars.
+const SHARES: (f64, f64) = (0.62, 0.33);
+
+/// A simulated sky; two with the same settings are the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sky {
+    seed: u64,
+    coverage: Option<Coverage>,
+    with_position: bool,
+}
+
+/// An object of the simulated sky.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulated {
+    /// What the surveys measured.
+    pub object: Object,
+    /// What they tried to measure.
+    pub truth: Truth,
+}
+
+impl Sky {
+    /// The sky of a seed, where survey footprints and depths decide who measures what.
+    pub fn new(seed: u64) -> Self {
+        Sky {
+            seed,
+            coverage: None,
+            with_position: false,
+        }
+    }
+
+    /// The same sky with every object measured by just these surveys.
+    pub fn with_coverage(self, coverage: Coverage) -> Self {
+        Sky {
+            coverage: Some(coverage),
+            ..self
+        }
+    }
+
+    /// The same sky with every object measured by every survey, even where a real one would not.
+    pub fn with_everything(self) -> Self {
+        self.with_coverage(Coverage::ALL)
+    }
+
+    /// The same sky with positions among Gaia's measurements, not only beside them.
+    pub fn with_position(self, with_position: bool) -> Self {
+        Sky {
+            with_position,
+            ..self
+        }
+    }
+
+    /// Object `index` of the mixed sky; any index, in any order.
+    pub fn object(&self, index: u64) -> Simulated {
+        let share = Draws::new(self.seed, index, Purpose::Class).uniform(0.0, 1.0);
+        if share < SHARES.0 {
+            self.galaxy(index)
+        } else if share < SHARES.0 + SHARES.1 {
+            self.star(index)
+        } else {
+            self.quasar(index)
+        }
+    }
+
+    /// Galaxy `index`: the same as [`Sky::object`] where that is a galaxy.
+    pub fn galaxy(&self, index: u64) -> Simulated {
+        self.measure(galaxy::draw(self.seed, index), index)
+    }
+
+    /// Star `index`: the same as [`Sky::object`] where that is a star.
+    pub fn star(&self, index: u64) -> Simulated {
+        self.measure(star::draw(self.seed, index), index)
+    }
+
+    /// Quasar `index`: the same as [`Sky::object`] where that is a quasar.
+    pub fn quasar(&self, index: u64) -> Simulated {
+        self.measure(quasar::draw(self.seed, index), index)
+    }
+
+    /// Points the surveys at a target.
+    fn measure(&self, target: Target, index: u64) -> Simulated {
+        let seed = self.seed;
+        let mut draws = Draws::new(seed, index, Purpose::Coverage);
+        let class = target.truth.class;
+        let id = format!("sim-{}-{seed}-{index:08}", class.name().to_lowercase());
+        let mut object = Object {
+            ra: Some(draws.uniform(0.0, 360.0)),
+            dec: Some(draws.uniform(-1.0, 1.0).asin().to_degrees()),
+            simulated: true,
+            ..Object::named(id)
+        };
+        let natural = Coverage::draw(&target.truth, &mut draws);
+        let coverage = self.coverage.unwrap_or(natural);
+        if coverage.intersects(Coverage::LEGACY | Coverage::HSC) {
+            let scene = Scene::around(&target, seed, index);
+            if coverage.intersects(Coverage::LEGACY) {
+                let found = legacy::measure(&target, &scene, seed, index);
+                record(&mut object, Survey::LegacySurvey, found);
+            }
+            if coverage.intersects(Coverage::HSC) {
+                let found = hsc::measure(&target, &scene, seed, index);
+                record(&mut object, Survey::Hsc, found);
+            }
+        }
+        if coverage.intersects(Coverage::SDSS) {
+            let spectrum = spectrograph::sdss(&target, seed, index);
+            record(&mut object, Survey::Sdss, vec![("spectrum", spectrum)]);
+        }
+        if coverage.intersects(Coverage::DESI) {
+            let spectrum = spectrograph::desi(&target, seed, index);
+            record(&mut object, Survey::Desi, vec![("spectrum", spectrum)]);
+        }
+        if coverage.intersects(Coverage::SDSS | Coverage::DESI) {
+            classify(&mut object, &target.truth, &mut draws);
+        }
+        if coverage.intersects(Coverage::GAIA) {
+            record(
+                &mut object,
+                Survey::Gaia,
+                gaia::measure(&target, seed, index),
+            );
+            self.record_position(&mut object);
+        }
+        Simulated {
+            object,
+            truth: target.truth,
+        }
+    }
+
+    fn record_position(&self, object: &mut Object) {
+        if let (true, Some(ra), Some(dec)) = (self.with_position, object.ra, object.dec) {
+            let position = vec![
+                ("ra", Measurement::Scalar(ra as f32)),
+                ("dec", Measurement::Scalar(dec as f32)),
+            ];
+            record(object, Survey::Gaia, position);
+        }
+    }
+}
+
+/// Puts a survey's measurements where the table of modalities wants them.
+fn record(object: &mut Object, survey: Survey, found: Vec<(&'static str, Measurement)>) {
+    let known = found
+        .into_iter()
+        .filter_map(|(codec, value)| Some((ModalityId::from_codec(codec, survey)?, value)));
+    object.measurements.extend(known);
+}
+
+/// What a spectroscopic pipeline makes of a spectrum: redshift and class.
+fn classify(object: &mut Object, truth: &Truth, draws: &mut Draws) {
+    let error = match truth.class {
+        Class::Galaxy => 5e-5 * (1.0 + truth.redshift),
+        Class::Star => 2e-5,
+        Class::Quasar => 8e-4 * (1.0 + truth.redshift),
+    };
+    let redshift = draws.normal(truth.redshift, error) as f32;
+    record(
+        object,
+        Survey::Any,
+        vec![("Z", Measurement::Scalar(redshift))],
+    );
+    let class = truth.class.name().to_owned();
+    object.flags.insert("CLASS".to_owned(), class);
+    object.flags.insert("ZWARNING".to_owned(), "0".to_owned());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Tables in safetensors.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::iter;
+use std::path::Path;
+
+use super::{Column, Values};
+use crate::error::Result;
+use crate::tensor_files::identity::put_ids;
+use crate::tensor_files::output::{Rows, TensorOut, write_tensors};
+
+pub(super) fn write(
+    path: &Path,
+    ids: &[String],
+    columns: &[Column],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let mut metadata = metadata.clone();
+    let mut tensors = Vec::new();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    put_ids(&ids, &mut tensors, &mut metadata);
+    for column in columns {
+        put(column, ids.len(), &mut tensors, &mut metadata);
+    }
+    write_tensors(path, tensors, &metadata)
+}
+
+fn put<'a>(
+    column: &'a Column,
+    objects: usize,
+    tensors: &mut Vec<TensorOut<'a>>,
+    metadata: &mut BTreeMap<String, String>,
+) {
+    let full = |shape: &[usize]| -> Vec<usize> {
+        iter::once(objects).chain(shape.iter().copied()).collect()
+    };
+    let name = column.name.as_str();
+    match &column.values {
+        Values::F32 { shape, data } => {
+            let rows = Rows::F32(Box::new(iter::once(Cow::Borrowed(data.as_slice()))));
+            tensors.push(TensorOut::new(name, full(shape), rows));
+        }
+        Values::I64 { shape, data } => {
+            let rows = Rows::I64(Box::new(iter::once(Cow::Borrowed(data.as_slice()))));
+            tensors.push(TensorOut::new(name, full(shape), rows));
+        }
+        Values::F64(values) => {
+            let values = values.iter().map(|value| value.unwrap_or(f64::NAN));
+            let rows = Rows::F64(Box::new(iter::once(values.collect())));
+            tensors.push(TensorOut::new(name, full(&[]), rows));
+        }
+        Values::Ragged { width, rows } => put_ragged(name, *width, rows, tensors),
+        Values::Text(values) => {
+            metadata.insert(name.to_owned(), serde_json::json!(values).to_string());
+        }
+    }
+}
+
+/// Rows filled with zeros to the longest, and a mask where any is shorter.
+fn put_ragged<'a>(
+    name: &str,
+    width: usize,
+    rows: &'a [Vec<f32>],
+    tensors: &mut Vec<TensorOut<'a>>,
+) {
+    let count = move |row: &Vec<f32>| row.len() / width;
+    let longest = rows.iter().map(count).max().unwrap_or(0);
+    if rows.iter().any(|row| count(row) < longest) {
+        let mask = rows.iter().map(move |row| {
+            let mut valid = vec![1; count(row)];
+            valid.resize(longest, 0);
+            Cow::Owned(valid)
+        });
+        let shape = vec![rows.len(), longest];
+        let mask = Rows::U8(Box::new(mask));
+        tensors.push(TensorOut::new(format!("{name}_mask"), shape, mask));
+    }
+    let filled = rows.iter().map(move |row| {
+        if row.len() == longest * width {
+            return Cow::Borrowed(row.as_slice());
+        }
+        let mut row = row.clone();
+        row.resize(longest * width, 0.0);
+        Cow::Owned(row)
+    });
+    let shape = vec![rows.len(), longest, width];
+    tensors.push(TensorOut::new(name, shape, Rows::F32(Box::new(filled))));
+}

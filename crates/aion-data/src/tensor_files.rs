@@ -1,0 +1,36 @@
+//! Tensor files: observations in safetensors, one tensor a field, objects along the first axis.
+//!
+//! | measurement | tensors | metadata |
+//! |---|---|---|
+//! | image | `<key>/flux` (B,C,H,W), `<key>/ivar` (same shape, optional) | `<key>/bands` = `DES-G,DES-R` |
+//! | spectrum | `<key>/{flux,ivar,wavelength}` (B,N), `<key>/mask` (B,N), true = bad | |
+//! | scalar | `<key>/value` (B,1) or (B,) | |
+//! | coefficients | `<key>/value` (B,55) | |
+//! | catalogue | `catalog/{X,Y,SHAPE_E1,SHAPE_E2,SHAPE_R}` (B,L), 9999 = padding anywhere in the row | |
+//! | scalar field | `<key>/field` (B,H,W) or (B,1,H,W) | |
+//!
+//! Numbers may be f16, bf16, f32, f64 or whole numbers. A spectrum without `mask` has no bad pixels.
+//! What a file lists is used as listed: positions given as `tok_ra/value` are measurements.
+//!
+//! Objects of one file need not be alike. A boolean tensor `<key>/present` (B,) says which rows hold a
+//! measurement (all without it; the others are filled with NaN or padding), and `<key>/length` (B,) how
+//! many pixels of a spectrum are valid (all without it; the rest have flux, ivar and wavelength 0 and
+//! mask true). Both are written only where they are needed. An image whose `ivar` is NaN throughout
+//! has none. Identifiers, positions and flags are as in [`identity`]; a boolean tensor `simulated`
+//! (B,) marks simulated objects.
+
+mod container;
+mod grid;
+pub(crate) mod identity;
+mod layout;
+pub(crate) mod output;
+mod read;
+mod write;
+
+pub use container::{Dtype, Tensor, TensorFile};
+pub use grid::{Grid, read_grids};
+pub use read::ObservationFile;
+pub use write::write_observations;
+
+/// Tensor of booleans, true for simulated objects.
+const SIMULATED: &str = "simulated";

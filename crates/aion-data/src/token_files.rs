@@ -1,0 +1,162 @@
+//! Token files: objects as tokens, one row an object, in Parquet or safetensors by extension.
+//!
+//! *Parquet* (`.parquet`): `object_id` (text), `ra`, `dec` (degrees, null where unknown),
+//! `_healpix_29` (nested HEALPix cell of order 29 at that position), one column of whole numbers a
+//! modality, named by its token key and null where the object lacks it, and one text column
+//! `flag_<NAME>` a survey flag. Metadata are the file's key-value pairs.
+//!
+//! *Safetensors* (`.safetensors`): one tensor (B,n) a modality, all −1 in a row that lacks it.
+//! A catalogue holds as many tokens as its object has values; the rest of its row is 9999, as in the
+//! reference. Identifiers, positions and flags are as in tensor files of observations.
+
+mod parquet;
+mod tensors;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{DataError, Place, Problem, Result};
+use crate::modality::ModalityId;
+use crate::output_format::OutputFormat;
+use crate::tokens::TokenRow;
+
+/// What a token file says of itself: codec fingerprints, survey, instrument, provenance.
+pub type TokenMetadata = BTreeMap<String, String>;
+
+/// Padding of catalogue tokens in files.
+const PADDING: i64 = 9999;
+/// The token that stands where a modality is absent.
+const ABSENT: i64 = -1;
+
+/// An open token file: an iterator over its rows in order.
+///
+/// A bad row is an inner error and does not end the iteration; damage to the file does.
+pub struct TokenReader {
+    metadata: TokenMetadata,
+    len: usize,
+    rows: Box<dyn Iterator<Item = Result<TokenRow>>>,
+}
+
+impl TokenReader {
+    /// Opens the file at `path`, whose format its extension tells.
+    ///
+    /// # Errors
+    /// Names file and field: [`Problem::Io`], [`Problem::Container`] for damaged files,
+    /// [`Problem::Unrecognised`] for another extension, [`Problem::UnknownModality`],
+    /// [`Problem::Shape`] for a wrong number of tokens, [`Problem::Values`] for tokens that are not
+    /// whole numbers, [`Problem::Mismatch`] for tensors with different numbers of objects,
+    /// [`Problem::Empty`] without objects.
+    pub fn open(path: &Path) -> Result<Self> {
+        match OutputFormat::of(path)? {
+            OutputFormat::Safetensors => tensors::open(path),
+            OutputFormat::Parquet => parquet::open(path),
+            OutputFormat::Csv => Err(no_tokens(path)),
+        }
+    }
+
+    /// The file's metadata.
+    pub fn metadata(&self) -> &TokenMetadata {
+        &self.metadata
+    }
+
+    /// Number of objects in the file; never 0.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "files without objects do not open"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Iterator for TokenReader {
+    type Item = Result<TokenRow>;
+
+    /// # Errors
+    /// Names file, object and field: [`Problem::Vocabulary`] for a token outside the vocabulary,
+    /// [`Problem::Shape`] for a wrong number of tokens, [`Problem::Container`] for damage.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rows.next()
+    }
+}
+
+/// All rows of a token file.
+///
+/// # Errors
+/// The first that [`TokenReader`] meets.
+pub fn read_tokens(path: &Path) -> Result<Vec<TokenRow>> {
+    TokenReader::open(path)?.collect()
+}
+
+/// Writes rows of tokens to `path`, in the format that its extension tells.
+///
+/// # Errors
+/// Names file, object and field: [`Problem::Empty`] without rows, [`Problem::Vocabulary`],
+/// [`Problem::Shape`], [`Problem::Unrecognised`] for another extension, [`Problem::Io`]. Nothing is
+/// written then.
+pub fn write_tokens(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) -> Result<()> {
+    if rows.is_empty() {
+        return Err(DataError::new(Place::file(path), Problem::Empty));
+    }
+    for row in rows {
+        for (modality, tokens) in &row.tokens {
+            let tokens: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
+            check(*modality, &tokens)
+                .map_err(|problem| at(path, *modality, problem).in_object(&row.id))?;
+        }
+    }
+    match OutputFormat::of(path)? {
+        OutputFormat::Safetensors => tensors::write(path, rows, metadata),
+        OutputFormat::Parquet => parquet::write(path, rows, metadata),
+        OutputFormat::Csv => Err(no_tokens(path)),
+    }
+}
+
+fn no_tokens(path: &Path) -> DataError {
+    let problem = "tokens are .safetensors or .parquet files".to_owned();
+    DataError::new(Place::file(path), Problem::Unrecognised(problem))
+}
+
+/// The tokens that a row of a file spells, or none where the modality is absent from it.
+fn parse(modality: ModalityId, row: &[i64]) -> std::result::Result<Option<Vec<u16>>, Problem> {
+    if !row.is_empty() && row.iter().all(|token| *token == ABSENT) {
+        return Ok(None);
+    }
+    let padding =
+        |token: &i64| modality.info().is_sequence() && (*token == PADDING || *token == ABSENT);
+    let tokens: Vec<i64> = row
+        .iter()
+        .copied()
+        .filter(|token| !padding(token))
+        .collect();
+    check(modality, &tokens).map(Some)
+}
+
+/// Fails unless the modality has so many tokens and its vocabulary holds each.
+fn check(modality: ModalityId, tokens: &[i64]) -> std::result::Result<Vec<u16>, Problem> {
+    let info = modality.info();
+    if !info.is_sequence() && tokens.len() != info.num_tokens() {
+        return Err(wrong_count(modality, tokens.len()));
+    }
+    tokens
+        .iter()
+        .map(|&token| match u16::try_from(token) {
+            Ok(small) if usize::from(small) < info.vocabulary => Ok(small),
+            _ => Err(Problem::Vocabulary {
+                token,
+                vocabulary: info.vocabulary,
+            }),
+        })
+        .collect()
+}
+
+fn wrong_count(modality: ModalityId, found: usize) -> Problem {
+    Problem::Shape {
+        found: format!("{found} tokens"),
+        expected: format!("{} tokens", modality.info().num_tokens()),
+    }
+}
+
+fn at(path: &Path, modality: ModalityId, problem: Problem) -> DataError {
+    DataError::new(Place::file(path).with_field(modality.key()), problem)
+}

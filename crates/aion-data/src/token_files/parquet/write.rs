@@ -1,0 +1,137 @@
+//! Rows of tokens to Parquet.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{FixedSizeListBuilder, ListBuilder, UInt16Builder};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+use super::{BATCH, DEC, FLAG, HEALPIX, OBJECT_ID, RA};
+use crate::error::{DataError, Place, Result};
+use crate::modality::ModalityId;
+use crate::parquet_file::{damaged, write_parquet};
+use crate::token_files::TokenMetadata;
+use crate::tokens::TokenRow;
+
+pub(in crate::token_files) fn write(
+    path: &Path,
+    rows: &[TokenRow],
+    metadata: &TokenMetadata,
+) -> Result<()> {
+    let columns = Columns::of(rows);
+    let schema = columns.schema();
+    let batches = rows.chunks(BATCH).map(|rows| {
+        RecordBatch::try_new(schema.clone(), columns.arrays(rows))
+            .map_err(|error| DataError::new(Place::file(path), damaged(error.to_string())))
+    });
+    write_parquet(path, schema.clone(), metadata, batches)
+}
+
+/// Columns that the rows need beside identity and position.
+struct Columns<'a> {
+    modalities: BTreeSet<ModalityId>,
+    flags: BTreeSet<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(rows: &'a [TokenRow]) -> Self {
+        let modalities = rows.iter().flat_map(|row| row.tokens.keys().copied());
+        let flags = rows.iter().flat_map(|row| row.flags.keys());
+        Columns {
+            modalities: modalities.collect(),
+            flags: flags.map(String::as_str).collect(),
+        }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields = vec![
+            Field::new(OBJECT_ID, DataType::Utf8, false),
+            Field::new(RA, DataType::Float64, true),
+            Field::new(DEC, DataType::Float64, true),
+            Field::new(HEALPIX, DataType::Int64, true),
+        ];
+        fields.extend(
+            self.modalities
+                .iter()
+                .map(|&modality| Field::new(modality.key(), list_type(modality), true)),
+        );
+        fields.extend(
+            self.flags
+                .iter()
+                .map(|name| Field::new(format!("{FLAG}{name}"), DataType::Utf8, true)),
+        );
+        Arc::new(Schema::new(fields))
+    }
+
+    fn arrays(&self, rows: &[TokenRow]) -> Vec<ArrayRef> {
+        let ids = rows.iter().map(|row| Some(row.id.as_str()));
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(ids.collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| row.ra).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| row.dec).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(healpix).collect::<Int64Array>()),
+        ];
+        arrays.extend(
+            self.modalities
+                .iter()
+                .map(|&modality| tokens(modality, rows)),
+        );
+        arrays.extend(self.flags.iter().map(|name| {
+            let values = rows.iter().map(|row| row.flags.get(*name));
+            Arc::new(values.collect::<StringArray>()) as ArrayRef
+        }));
+        arrays
+    }
+}
+
+/// The order-29 nested HEALPix cell of a row that has a position on the sphere.
+fn healpix(row: &TokenRow) -> Option<i64> {
+    let (ra, dec) = (row.ra?, row.dec?);
+    if !ra.is_finite() || !(-90.0..=90.0).contains(&dec) {
+        return None;
+    }
+    let longitude = ra.rem_euclid(360.0).to_radians();
+    let layer = cdshealpix::nested::get(29);
+    let cell = layer.hash_checked(longitude, dec.to_radians()).ok()?;
+    i64::try_from(cell).ok()
+}
+
+fn item() -> Field {
+    Field::new("item", DataType::UInt16, true)
+}
+
+fn list_type(modality: ModalityId) -> DataType {
+    match modality.info().is_sequence() {
+        true => DataType::List(Arc::new(item())),
+        false => DataType::FixedSizeList(Arc::new(item()), width(modality)),
+    }
+}
+
+fn width(modality: ModalityId) -> i32 {
+    modality.info().num_tokens() as i32
+}
+
+fn tokens(modality: ModalityId, rows: &[TokenRow]) -> ArrayRef {
+    let tokens = rows.iter().map(|row| row.tokens.get(&modality));
+    if modality.info().is_sequence() {
+        let mut list = ListBuilder::new(UInt16Builder::new()).with_field(item());
+        for tokens in tokens {
+            list.values()
+                .append_slice(tokens.map_or(&[], Vec::as_slice));
+            list.append(tokens.is_some());
+        }
+        return Arc::new(list.finish());
+    }
+    let width = width(modality);
+    let mut list = FixedSizeListBuilder::new(UInt16Builder::new(), width).with_field(item());
+    for tokens in tokens {
+        match tokens {
+            Some(tokens) => list.values().append_slice(tokens),
+            None => list.values().append_nulls(width as usize),
+        }
+        list.append(tokens.is_some());
+    }
+    Arc::new(list.finish())
+}

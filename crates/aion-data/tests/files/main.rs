@@ -1,0 +1,8 @@
+//! Files that this crate writes and reads: round trips, one test an error, damage of any kind.
+
+mod atomic;
+mod damage;
+mod observations;
+mod sample;
+mod tables;
+mod token_rows;

@@ -1,0 +1,81 @@
+//! Normalisations.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, module};
+
+use crate::init::Init;
+use crate::weights::Weights;
+
+/// Layer normalisation over the last axis.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias`. Checkpoints always hold a bias; `trained_bias` false keeps it as
+    /// stored (zeros), as the published models do.
+    pub fn new(weights: &Weights, dim: usize, epsilon: f64, trained_bias: bool) -> Self {
+        let zeros = Init::Constant(0.0);
+        LayerNorm {
+            weight: weights.param("weight", [dim], Init::Constant(1.0)),
+            bias: if trained_bias {
+                weights.param("bias", [dim], zeros)
+            } else {
+                weights.buffer("bias", [dim], zeros)
+            },
+            epsilon,
+        }
+    }
+
+    /// # Shapes
+    /// `(…, dim)` → `(…, dim)`
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        module::layer_norm(
+            input,
+            self.weight.val(),
+            Some(self.bias.val()),
+            self.epsilon,
+        )
+    }
+}
+
+/// Batch normalisation with fixed statistics, as at inference.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    running_mean: Param<Tensor<1>>,
+    running_var: Param<Tensor<1>>,
+}
+
+/// The reference's epsilon, which checkpoints do not store.
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+impl BatchNorm2d {
+    /// Reads the affine parameters and the running statistics.
+    pub fn new(weights: &Weights, channels: usize) -> Self {
+        weights.constant(
+            "num_batches_tracked",
+            crate::tensor_file::StoredTensor::int64(&[], &[0]),
+        );
+        BatchNorm2d {
+            weight: weights.param("weight", [channels], Init::Constant(1.0)),
+            bias: weights.param("bias", [channels], Init::Constant(0.0)),
+            running_mean: weights.buffer("running_mean", [channels], Init::Constant(0.0)),
+            running_var: weights.buffer("running_var", [channels], Init::Constant(1.0)),
+        }
+    }
+
+    /// # Shapes
+    /// `(batch, channels, height, width)` → the same
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let channels = input.dims()[1];
+        let plane = |tensor: Tensor<1>| tensor.reshape([1, channels, 1, 1]);
+        let scale = self.weight.val() / (self.running_var.val() + BATCH_NORM_EPSILON).sqrt();
+        let shift = self.bias.val() - self.running_mean.val() * scale.clone();
+        input * plane(scale) + plane(shift)
+    }
+}

@@ -1,0 +1,16 @@
+//! Parameters, layers and fused operations under the codecs and the model.
+//!
+//! [`weights`] says where a parameter comes from (a mapped checkpoint or a seed) and under which
+//! name it is saved; [`layer`] holds the layers; [`attention`] runs over ragged batches.
+
+pub mod attention;
+pub mod error;
+pub mod init;
+pub mod layer;
+pub mod tensor_file;
+pub mod weights;
+
+pub use attention::{Segments, attend, means, spread};
+pub use error::WeightsError;
+pub use init::Init;
+pub use weights::{LoadReport, WeightNames, Weights};

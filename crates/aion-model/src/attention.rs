@@ -1,0 +1,147 @@
+//! Attention layers: within rows, and from rows to the encoder's.
+
+use aion_kernel::layer::{LayerNorm, Linear};
+use aion_kernel::{Init, Segments, Weights, attend, means, spread};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::block::NORM_EPSILON;
+use crate::config::ModelConfig;
+
+/// Normalisation of queries and keys, head by head.
+#[derive(Module, Debug)]
+struct HeadNorms {
+    q_norm: LayerNorm,
+    k_norm: LayerNorm,
+}
+
+impl HeadNorms {
+    fn new(config: &ModelConfig, weights: &Weights) -> Option<Self> {
+        let norm = |name: &str| {
+            let dim = config.head_dim();
+            LayerNorm::new(&weights.at(name), dim, NORM_EPSILON, config.norm_bias)
+        };
+        config.qk_norm.then(|| HeadNorms {
+            q_norm: norm("q_norm"),
+            k_norm: norm("k_norm"),
+        })
+    }
+}
+
+/// Part `part` of `(rows, parts · dim)`, cut into heads: `(rows, heads, head_dim)`.
+fn heads(values: &Tensor<2>, part: usize, dim: usize, heads: usize) -> Tensor<3> {
+    let rows = values.dims()[0];
+    let columns = part * dim..(part + 1) * dim;
+    let values = values.clone().slice([0..rows, columns]);
+    values.reshape([rows, heads, dim / heads])
+}
+
+fn normalise(norms: &Option<HeadNorms>, queries: Tensor<3>, keys: Tensor<3>) -> [Tensor<3>; 2] {
+    match norms {
+        Some(norms) => [norms.q_norm.forward(queries), norms.k_norm.forward(keys)],
+        None => [queries, keys],
+    }
+}
+
+fn projection(config: &ModelConfig, weights: &Weights) -> Linear {
+    let dim = config.dim;
+    let init = Init::xavier(dim, dim);
+    Linear::new(&weights.at("proj"), dim, dim, config.proj_bias, init)
+}
+
+/// Rows attend to rows of their own group.
+#[derive(Module, Debug)]
+pub(crate) struct SelfAttention {
+    qkv: Linear,
+    proj: Linear,
+    norms: Option<HeadNorms>,
+    dim: usize,
+    heads: usize,
+}
+
+impl SelfAttention {
+    pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
+        let dim = config.dim;
+        // Queries, keys and values are drawn as three matrices.
+        let init = Init::xavier(dim, dim);
+        SelfAttention {
+            qkv: Linear::new(&weights.at("qkv"), dim, 3 * dim, config.qkv_bias, init),
+            proj: projection(config, weights),
+            norms: HeadNorms::new(config, weights),
+            dim,
+            heads: config.num_heads,
+        }
+    }
+
+    /// Softmax attention; with `causal`, rows see none that come later in their group.
+    ///
+    /// # Shapes
+    /// `(rows, dim)` → `(rows, dim)`
+    pub(crate) fn forward(&self, input: Tensor<2>, groups: &Segments, causal: bool) -> Tensor<2> {
+        let qkv = self.qkv.forward(input);
+        let part = |part| heads(&qkv, part, self.dim, self.heads);
+        let [queries, keys] = normalise(&self.norms, part(0), part(1));
+        let values = attend(queries, keys, part(2), (groups, groups), causal);
+        self.proj.forward(values)
+    }
+
+    /// Attention with equal weight on every row of the group. Values and projection are linear,
+    /// so they are applied to the group's mean row instead of to each row.
+    ///
+    /// # Shapes
+    /// `(rows, dim)` → `(rows, dim)`
+    pub(crate) fn forward_uniform(&self, input: Tensor<2>, groups: &Segments) -> Tensor<2> {
+        let mean = means(input, groups);
+        let values = self.qkv.forward_part(mean, 2 * self.dim..3 * self.dim);
+        spread(self.proj.forward(values), groups)
+    }
+}
+
+/// Rows attend to the encoder's rows of their object.
+#[derive(Module, Debug)]
+pub(crate) struct CrossAttention {
+    q: Linear,
+    kv: Linear,
+    proj: Linear,
+    norms: Option<HeadNorms>,
+    dim: usize,
+    heads: usize,
+}
+
+impl CrossAttention {
+    pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
+        let dim = config.dim;
+        let linear = |name: &str, outputs| {
+            let init = Init::xavier(dim, dim);
+            Linear::new(&weights.at(name), dim, outputs, config.qkv_bias, init)
+        };
+        CrossAttention {
+            q: linear("q", dim),
+            kv: linear("kv", 2 * dim),
+            proj: projection(config, weights),
+            norms: HeadNorms::new(config, weights),
+            dim,
+            heads: config.num_heads,
+        }
+    }
+
+    /// # Shapes
+    /// `(rows, dim)`, context `(context rows, dim)` → `(rows, dim)`
+    pub(crate) fn forward(
+        &self,
+        input: Tensor<2>,
+        context: Tensor<2>,
+        objects: (&Segments, &Segments),
+    ) -> Tensor<2> {
+        let queries = self.q.forward(input);
+        let kv = self.kv.forward(context);
+        let [queries, keys] = normalise(
+            &self.norms,
+            heads(&queries, 0, self.dim, self.heads),
+            heads(&kv, 0, self.dim, self.heads),
+        );
+        let values = heads(&kv, 1, self.dim, self.heads);
+        let values = attend(queries, keys, values, objects, false);
+        self.proj.forward(values)
+    }
+}

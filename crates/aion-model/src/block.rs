@@ -1,0 +1,111 @@
+//! Pre-norm transformer blocks of encoder and decoder.
+
+use aion_kernel::layer::LayerNorm;
+use aion_kernel::{Segments, Weights};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::attention::{CrossAttention, SelfAttention};
+use crate::config::ModelConfig;
+use crate::mlp::Mlp;
+
+/// Epsilon of every layer normalisation of the transformer, which checkpoints do not store.
+pub(crate) const NORM_EPSILON: f64 = 1e-6;
+
+/// A layer normalisation of the model's width.
+pub(crate) fn norm(config: &ModelConfig, weights: &Weights, name: &str) -> LayerNorm {
+    LayerNorm::new(
+        &weights.at(name),
+        config.dim,
+        NORM_EPSILON,
+        config.norm_bias,
+    )
+}
+
+/// Self-attention and a feed-forward layer.
+#[derive(Module, Debug)]
+pub(crate) struct EncoderBlock {
+    norm1: LayerNorm,
+    attn: SelfAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl EncoderBlock {
+    pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
+        EncoderBlock {
+            norm1: norm(config, weights, "norm1"),
+            attn: SelfAttention::new(config, &weights.at("attn")),
+            norm2: norm(config, weights, "norm2"),
+            mlp: Mlp::new(config, &weights.at("mlp")),
+        }
+    }
+
+    /// # Shapes
+    /// `(rows, dim)` → `(rows, dim)`
+    pub(crate) fn forward(&self, rows: Tensor<2>, objects: &Segments) -> Tensor<2> {
+        let attended = self
+            .attn
+            .forward(self.norm1.forward(rows.clone()), objects, false);
+        let rows = rows + attended;
+        rows.clone() + self.mlp.forward(self.norm2.forward(rows))
+    }
+}
+
+/// Which decoder rows a decoder row attends to.
+#[derive(Debug, Clone)]
+pub(crate) enum TargetAttention {
+    /// Equal weight on all rows of these groups.
+    Uniform(Segments),
+    /// Softmax attention within these groups, possibly causal.
+    Softmax(Segments, bool),
+}
+
+/// Self-attention, attention to the encoder's rows, and a feed-forward layer.
+#[derive(Module, Debug)]
+pub(crate) struct DecoderBlock {
+    norm1: LayerNorm,
+    self_attn: SelfAttention,
+    query_norm: LayerNorm,
+    context_norm: LayerNorm,
+    cross_attn: CrossAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl DecoderBlock {
+    pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
+        DecoderBlock {
+            norm1: norm(config, weights, "norm1"),
+            self_attn: SelfAttention::new(config, &weights.at("self_attn")),
+            query_norm: norm(config, weights, "query_norm"),
+            context_norm: norm(config, weights, "context_norm"),
+            cross_attn: CrossAttention::new(config, &weights.at("cross_attn")),
+            norm2: norm(config, weights, "norm2"),
+            mlp: Mlp::new(config, &weights.at("mlp")),
+        }
+    }
+
+    /// # Shapes
+    /// `(rows, dim)`, context `(context rows, dim)` → `(rows, dim)`
+    pub(crate) fn forward(
+        &self,
+        rows: Tensor<2>,
+        context: Tensor<2>,
+        attention: &TargetAttention,
+        objects: (&Segments, &Segments),
+    ) -> Tensor<2> {
+        let normed = self.norm1.forward(rows.clone());
+        let attended = match attention {
+            TargetAttention::Uniform(groups) => self.self_attn.forward_uniform(normed, groups),
+            TargetAttention::Softmax(groups, causal) => {
+                self.self_attn.forward(normed, groups, *causal)
+            }
+        };
+        let rows = rows + attended;
+        let queries = self.query_norm.forward(rows.clone());
+        let context = self.context_norm.forward(context);
+        let rows = rows + self.cross_attn.forward(queries, context, objects);
+        rows.clone() + self.mlp.forward(self.norm2.forward(rows))
+    }
+}

@@ -1,0 +1,31 @@
+//! The transformer over tokens of all modalities: objects' tokens in, states and predictions out.
+//!
+//! [`config`] is the published configuration; [`transformer`] encodes and decodes packed batches of
+//! objects that differ in what was measured; [`predict`] turns logits into answers; [`loss`] is
+//! what training minimises; [`checkpoint`] opens and saves; [`aion`] joins transformer and codecs.
+
+pub mod aion;
+mod attention;
+mod block;
+pub mod budget;
+pub mod checkpoint;
+pub mod config;
+mod embedding;
+pub mod error;
+pub mod layout;
+pub mod loss;
+mod mlp;
+pub mod predict;
+pub mod transformer;
+pub mod visible;
+
+pub use aion::Aion;
+pub use budget::budget;
+pub use checkpoint::Checkpoint;
+pub use config::{Activation, ConfigError, ModelConfig, Preset};
+pub use error::ModelError;
+pub use layout::{Group, Layout};
+pub use loss::Loss;
+pub use predict::{Distribution, Prediction};
+pub use transformer::{Decoded, DecoderAttention, Encoded, Transformer};
+pub use visible::{Targets, Visible, VisibleTokens, show_all};

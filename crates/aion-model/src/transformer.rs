@@ -1,0 +1,370 @@
+//! The encoder-decoder over tokens of any modalities (paper, section 4).
+//!
+//! The encoder turns an object's tokens into states; the decoder turns questions ("what is at this
+//! position of that modality?") and the states into logits. Both run over packed rows of objects
+//! that need have nothing in common.
+
+use std::collections::BTreeMap;
+
+use aion_data::{ModalityId, ObjectTokens};
+use aion_kernel::layer::{LayerNorm, Linear};
+use aion_kernel::{Init, Segments, Weights, means};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use crate::block::{DecoderBlock, EncoderBlock, TargetAttention, norm};
+use crate::config::ModelConfig;
+use crate::embedding::{EMBEDDING_STD, Embeddings, Side};
+use crate::error::ModelError;
+use crate::layout::{Group, Layout, take_rows};
+use crate::predict::Prediction;
+use crate::visible::{self, Targets, Visible, VisibleTokens, check_positions, check_tokens};
+
+/// How the questions of one object attend to each other in the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecoderAttention {
+    /// As the published package computes predictions: its mask hides every question from every
+    /// other, which softmax turns into equal weight on all questions of the object, whatever
+    /// `decoder_sep_mask` says. Agreement with it needs the same, so this is the default.
+    /// With `decoder_causal_mask` the package's mask is as meant and this equals `Content`.
+    #[default]
+    Reference,
+    /// Attention by content, as in 4M: within a modality with `decoder_sep_mask`, else over all
+    /// questions of the object. Right for models that were trained so.
+    Content,
+}
+
+/// Encoder states of a batch.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// `(rows, dim)`, rows as in `layout`.
+    pub states: Tensor<2>,
+    /// Which row is what.
+    pub layout: Layout,
+}
+
+impl Encoded {
+    /// The states of each object, `(rows of the object, dim)`.
+    pub fn per_object(&self) -> Vec<Tensor<2>> {
+        let objects = self.layout.objects().ranges();
+        objects
+            .map(|rows| self.states.clone().slice([rows]))
+            .collect()
+    }
+
+    /// The mean over each object's rows, register rows included, `(objects, dim)`.
+    pub fn mean(&self) -> Tensor<2> {
+        means(self.states.clone(), self.layout.objects())
+    }
+
+    /// The mean over the rows of one modality, for the objects that have it: their places in the
+    /// batch, and `(those objects, dim)`. `None` when no object has it.
+    pub fn mean_of(&self, modality: ModalityId) -> Option<(Vec<usize>, Tensor<2>)> {
+        let groups: Vec<&Group> = self.layout.of(modality).collect();
+        if groups.is_empty() {
+            return None;
+        }
+        let ranges: Vec<_> = groups.iter().map(|group| group.rows.clone()).collect();
+        let lengths = Segments::new(ranges.iter().map(|rows| rows.len()).collect());
+        let rows = take_rows(&self.states, &ranges);
+        let objects = groups.iter().map(|group| group.object).collect();
+        Some((objects, means(rows, &lengths)))
+    }
+}
+
+/// Decoder states of a batch.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// `(rows, dim)`, rows as in `layout`.
+    pub states: Tensor<2>,
+    /// Which row asks for what.
+    pub layout: Layout,
+}
+
+/// The transformer.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    embeddings: Embeddings,
+    encoder: Vec<EncoderBlock>,
+    encoder_norm: LayerNorm,
+    decoder_proj_context: Linear,
+    decoder: Vec<DecoderBlock>,
+    decoder_norm: LayerNorm,
+    mask_token: Param<Tensor<3>>,
+    register_tokens: Option<Param<Tensor<3>>>,
+    #[module(skip)]
+    config: ModelConfig,
+    #[module(skip)]
+    decoder_attention: DecoderAttention,
+}
+
+impl Transformer {
+    /// Builds the model, taking every parameter from `weights` under its published name.
+    ///
+    /// # Errors
+    /// The configuration is not valid. Missing weights are reported by [`Weights::finish`].
+    pub fn new(config: &ModelConfig, weights: &Weights) -> Result<Self, ModelError> {
+        config.validate()?;
+        let dim = config.dim;
+        let rows = |name: &str, count: usize| {
+            weights.param(name, [1, count, dim], Init::Normal(EMBEDDING_STD))
+        };
+        let registers = config.num_register_tokens;
+        let encoder = weights.at("encoder");
+        let decoder = weights.at("decoder");
+        Ok(Transformer {
+            embeddings: Embeddings::new(config, weights)?,
+            encoder: (0..config.encoder_depth)
+                .map(|place| EncoderBlock::new(config, &encoder.at(place)))
+                .collect(),
+            encoder_norm: norm(config, weights, "encoder_norm"),
+            decoder_proj_context: Linear::new(
+                &weights.at("decoder_proj_context"),
+                dim,
+                dim,
+                true,
+                Init::xavier(dim, dim),
+            ),
+            decoder: (0..config.decoder_depth)
+                .map(|place| DecoderBlock::new(config, &decoder.at(place)))
+                .collect(),
+            decoder_norm: norm(config, weights, "decoder_norm"),
+            mask_token: rows("mask_token", 1),
+            register_tokens: (registers > 0).then(|| rows("register_tokens", registers)),
+            config: config.clone(),
+            decoder_attention: DecoderAttention::default(),
+        })
+    }
+
+    /// The same model with another attention between questions.
+    pub fn with_decoder_attention(mut self, attention: DecoderAttention) -> Self {
+        self.decoder_attention = attention;
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Modalities that can be input, in registry order.
+    pub fn inputs(&self) -> impl Iterator<Item = ModalityId> {
+        self.embeddings.inputs()
+    }
+
+    /// Modalities that have a head, in registry order.
+    pub fn targets(&self) -> impl Iterator<Item = ModalityId> {
+        self.embeddings.outputs()
+    }
+
+    /// Encodes all tokens of each object.
+    ///
+    /// # Errors
+    /// See [`Transformer::encode_visible`]; and a modality has a wrong number of tokens.
+    pub fn encode(&self, batch: &[ObjectTokens]) -> Result<Encoded, ModelError> {
+        let shown: Result<Vec<VisibleTokens>, ModelError> = batch
+            .iter()
+            .enumerate()
+            .map(|(object, tokens)| visible::show_all(object, tokens))
+            .collect();
+        self.encode_visible(&shown?)
+    }
+
+    /// Encodes the tokens shown of each object: an object's result depends on its own tokens only.
+    ///
+    /// # Errors
+    /// The batch is empty, an object has no tokens, a modality is none of the model's inputs, or
+    /// a token or a position is out of range.
+    pub fn encode_visible(&self, batch: &[VisibleTokens]) -> Result<Encoded, ModelError> {
+        self.check_inputs(batch)?;
+        let registers = self.config.num_register_tokens;
+        let layout = Layout::new(batch.iter(), registers, Visible::len);
+        let tokens = by_modality(batch, |shown| &shown.tokens);
+        let positions = by_modality(batch, |shown| &shown.positions);
+        let registers: Option<Tensor<2>> = self
+            .register_tokens
+            .as_ref()
+            .map(|rows| rows.val().squeeze_dim(0));
+        // Registers have no place.
+        let blank = registers.as_ref().map(Tensor::zeros_like);
+        let tokens = self.embeddings.token_rows(&tokens, &layout, registers);
+        let places = self
+            .embeddings
+            .place_rows(Side::Encoder, &positions, &layout, blank);
+        let mut rows = tokens + places.clone();
+        for block in &self.encoder {
+            rows = block.forward(rows, layout.objects());
+        }
+        let rows = self.encoder_norm.forward(rows);
+        let states = self.decoder_proj_context.forward(rows) + places;
+        Ok(Encoded { states, layout })
+    }
+
+    /// Answers questions about each encoded object, in one pass for all of them.
+    ///
+    /// # Errors
+    /// The numbers of objects differ, an object has no targets, or a modality is a sequence or
+    /// none of the model's targets, or a position is out of range.
+    pub fn decode(&self, encoded: &Encoded, targets: &[Targets]) -> Result<Decoded, ModelError> {
+        self.check_targets(encoded, targets)?;
+        let layout = Layout::new(targets.iter(), 0, Vec::len);
+        let positions = by_modality(targets, |positions| positions);
+        let places = self
+            .embeddings
+            .place_rows(Side::Decoder, &positions, &layout, None);
+        let mask: Tensor<2> = self.mask_token.val().squeeze_dim(0);
+        let mut rows = places + mask;
+        let attention = self.target_attention(&layout);
+        for block in &self.decoder {
+            let objects = (layout.objects(), encoded.layout.objects());
+            rows = block.forward(rows, encoded.states.clone(), &attention, objects);
+        }
+        let states = self.decoder_norm.forward(rows);
+        Ok(Decoded { states, layout })
+    }
+
+    fn target_attention(&self, layout: &Layout) -> TargetAttention {
+        let causal = self.config.decoder_causal_mask;
+        if self.decoder_attention == DecoderAttention::Reference && !causal {
+            return TargetAttention::Uniform(layout.objects().clone());
+        }
+        let groups = if self.config.decoder_sep_mask {
+            layout.modalities()
+        } else {
+            layout.objects().clone()
+        };
+        TargetAttention::Softmax(groups, causal)
+    }
+
+    /// Logits of the questions about one modality, in object order.
+    ///
+    /// # Errors
+    /// The modality is none of the model's targets or was not asked for.
+    ///
+    /// # Shapes
+    /// `(positions of all objects, vocabulary)`
+    pub fn logits(&self, decoded: &Decoded, modality: ModalityId) -> Result<Tensor<2>, ModelError> {
+        let ranges: Vec<_> = decoded
+            .layout
+            .of(modality)
+            .map(|group| group.rows.clone())
+            .collect();
+        let unknown = || self.unknown_target(modality);
+        if ranges.is_empty() {
+            return Err(unknown());
+        }
+        let rows = take_rows(&decoded.states, &ranges);
+        self.embeddings.logits(modality, rows).ok_or_else(unknown)
+    }
+
+    /// Predicts all positions of the targets from all tokens of each object.
+    ///
+    /// # Errors
+    /// See [`Transformer::encode`] and [`Transformer::decode`].
+    pub fn predict(
+        &self,
+        batch: &[ObjectTokens],
+        targets: &[ModalityId],
+    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
+        let encoded = self.encode(batch)?;
+        self.predict_encoded(&encoded, targets)
+    }
+
+    /// Predicts all positions of the targets of each encoded object.
+    ///
+    /// # Errors
+    /// See [`Transformer::decode`].
+    pub fn predict_encoded(
+        &self,
+        encoded: &Encoded,
+        targets: &[ModalityId],
+    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
+        let objects = encoded.layout.objects().lengths().len();
+        let all = targets.iter().map(|&target| {
+            let positions = (0..=u16::MAX).take(target.info().num_tokens());
+            (target, positions.collect())
+        });
+        let questions: Targets = all.collect();
+        let decoded = self.decode(encoded, &vec![questions.clone(); objects])?;
+        let mut predictions = vec![BTreeMap::new(); objects];
+        for &target in questions.keys() {
+            let logits = self.logits(&decoded, target)?.into_data();
+            let logits: Vec<f32> = logits.iter::<f32>().collect();
+            let vocabulary = target.info().vocabulary;
+            let size = target.info().num_tokens() * vocabulary;
+            for (object, logits) in predictions.iter_mut().zip(logits.chunks(size)) {
+                object.insert(target, Prediction::new(vocabulary, logits.to_vec()));
+            }
+        }
+        Ok(predictions)
+    }
+
+    fn check_inputs(&self, batch: &[VisibleTokens]) -> Result<(), ModelError> {
+        if batch.is_empty() {
+            return Err(ModelError::EmptyBatch);
+        }
+        for (object, tokens) in batch.iter().enumerate() {
+            if tokens.values().all(Visible::is_empty) {
+                return Err(ModelError::NoTokens { object });
+            }
+            for (&modality, shown) in tokens {
+                if !self.inputs().any(|known| known == modality) {
+                    return Err(ModelError::UnknownInput {
+                        object,
+                        modality,
+                        known: listed(self.inputs()),
+                    });
+                }
+                check_tokens(object, modality, shown)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self, encoded: &Encoded, targets: &[Targets]) -> Result<(), ModelError> {
+        let (expected, found) = (encoded.layout.objects().lengths().len(), targets.len());
+        if expected != found {
+            return Err(ModelError::BatchSize { expected, found });
+        }
+        for (object, targets) in targets.iter().enumerate() {
+            if targets.values().all(Vec::is_empty) {
+                return Err(ModelError::NoTargets { object });
+            }
+            for (&modality, positions) in targets {
+                if modality.info().is_sequence() {
+                    return Err(ModelError::SequenceTarget { modality });
+                }
+                if !self.targets().any(|known| known == modality) {
+                    return Err(self.unknown_target(modality));
+                }
+                check_positions(object, modality, positions)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown_target(&self, modality: ModalityId) -> ModelError {
+        ModelError::UnknownTarget {
+            modality,
+            known: listed(self.targets()),
+        }
+    }
+}
+
+/// The values of each modality over all objects, in object order.
+fn by_modality<T>(
+    batch: &[BTreeMap<ModalityId, T>],
+    values: impl Fn(&T) -> &Vec<u16>,
+) -> BTreeMap<ModalityId, Vec<i64>> {
+    let mut collected: BTreeMap<ModalityId, Vec<i64>> = BTreeMap::new();
+    for (modality, part) in batch.iter().flatten() {
+        let values = values(part).iter().map(|value| i64::from(*value));
+        collected.entry(*modality).or_default().extend(values);
+    }
+    collected
+}
+
+fn listed(modalities: impl Iterator<Item = ModalityId>) -> String {
+    let keys: Vec<&str> = modalities.map(ModalityId::key).collect();
+    keys.join(", ")
+}

@@ -1,0 +1,7 @@
+//! The transformer against the reference's cases, and against itself.
+
+mod agreement;
+mod batch;
+mod case;
+mod files;
+mod training;

@@ -1,0 +1,36 @@
+//! What is learned: the one thing in which training runs differ.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::error::TrainError;
+
+/// A task that the [`crate::Trainer`] works on: where batches come from, and their loss.
+pub trait Step {
+    /// What is trained.
+    type Model: Module;
+    /// Examples on the host, ready for one forward pass.
+    type Batch;
+
+    /// The batch at `position` (0, 1, 2, … over the whole run): the same whenever it is asked for
+    /// again, which makes a run resumable.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    fn batch(&self, position: u64) -> Result<Self::Batch, TrainError>;
+
+    /// The loss of a batch.
+    ///
+    /// # Errors
+    /// The examples do not fit the model.
+    fn loss(&self, model: &Self::Model, batch: Self::Batch) -> Result<StepLoss, TrainError>;
+}
+
+/// What one forward pass gives.
+#[derive(Debug)]
+pub struct StepLoss {
+    /// What is minimised, a mean over the batch, shape `(1)`.
+    pub total: Tensor<1>,
+    /// Its terms and other figures for the log.
+    pub terms: Vec<(String, f64)>,
+}
