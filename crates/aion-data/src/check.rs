@@ -51,7 +51,7 @@ pub fn pad_to(image: Image, side: usize) -> Image {
             .ivar
             .as_ref()
             .is_some_and(|ivar| planes != Some(ivar.len()));
-    if ragged || pixels == Some(0) || (height >= side && width >= side) {
+    if ragged || planes == Some(0) || (height >= side && width >= side) {
         return image;
     }
     let (tall, wide) = (height.max(side), width.max(side));
@@ -181,9 +181,8 @@ fn check_spectrum(key: &str, spectrum: &Spectrum) -> Result<()> {
     }
     if let Some(index) = (1..count).find(|&i| wavelength[i] <= wavelength[i - 1]) {
         let (before, here) = (wavelength[index - 1], wavelength[index]);
-        let what = format!(
-            "wavelengths do not increase: {before} then {here} Angstrom at pixel {index}"
-        );
+        let what =
+            format!("wavelengths do not increase: {before} then {here} Angstrom at pixel {index}");
         return fail(field("wavelength"), Problem::Values(what));
     }
     Ok(())
@@ -261,5 +260,8 @@ fn expect_information(field: &str, values: &[f32]) -> Result<()> {
     if values.iter().any(|value| value.is_finite()) {
         return Ok(());
     }
-    fail(field, Problem::Values("no finite value: NaN everywhere".into()))
+    fail(
+        field,
+        Problem::Values("no finite value: NaN everywhere".into()),
+    )
 }

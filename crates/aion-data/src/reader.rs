@@ -83,7 +83,7 @@ const PANIC: &str = "the reader failed on this content";
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         let problem = Problem::Container {
-            format: "supported",
+            format: "data",
             reason: PANIC.into(),
         };
         Err(DataError::new(Place::file(path), problem))
@@ -173,18 +173,32 @@ const PEEK: u64 = 4096;
 fn recognise(path: &Path) -> Result<Format> {
     let io = |error: std::io::Error| DataError::new(Place::file(path), error.into());
     let mut start = Vec::new();
-    open_file(path)?.take(PEEK).read_to_end(&mut start).map_err(io)?;
+    open_file(path)?
+        .take(PEEK)
+        .read_to_end(&mut start)
+        .map_err(io)?;
     if start.is_empty() {
         return Err(DataError::new(Place::file(path), Problem::Empty));
     }
     if start.starts_with(&[0x1f, 0x8b]) {
         let mut inner = Vec::new();
         // A truncated stream still shows its beginning; the reader reports the rest.
-        let _ = MultiGzDecoder::new(Cursor::new(&start)).take(64).read_to_end(&mut inner);
+        let _ = MultiGzDecoder::new(Cursor::new(&start))
+            .take(64)
+            .read_to_end(&mut inner);
         let fits = inner.starts_with(b"SIMPLE  =");
-        return Ok(if fits { Format::Fits } else { Format::GzippedText });
+        return Ok(if fits {
+            Format::Fits
+        } else {
+            Format::GzippedText
+        });
     }
-    let text = || !start.contains(&0) && std::str::from_utf8(&start[..start.len().min(64)]).is_ok();
+    // A character cut off at the end of what was looked at does not count.
+    let text = || match std::str::from_utf8(&start) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    let text = || !start.contains(&0) && text();
     Ok(match start.as_slice() {
         [b'S', b'I', b'M', b'P', b'L', b'E', b' ', b' ', b'=', ..] => Format::Fits,
         [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
@@ -195,7 +209,10 @@ fn recognise(path: &Path) -> Result<Format> {
             let what = known_but_unread(other).unwrap_or(
                 "expected FITS, safetensors, Parquet, a NumPy archive (.npz) or a text table",
             );
-            return Err(DataError::new(Place::file(path), Problem::Unrecognised(what.into())));
+            return Err(DataError::new(
+                Place::file(path),
+                Problem::Unrecognised(what.into()),
+            ));
         }
     })
 }
@@ -207,7 +224,9 @@ fn known_but_unread(start: &[u8]) -> Option<&'static str> {
         [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] => {
             "a picture for viewing, whose stretch cannot be undone; expected the FITS cutout"
         }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a single NumPy array; expected an .npz archive",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+            "a single NumPy array; expected an .npz archive"
+        }
         _ => return None,
     })
 }

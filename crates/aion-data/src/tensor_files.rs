@@ -16,8 +16,12 @@
 //! measurement (all without it; the others are filled with NaN or padding), and `<key>/length` (B,) how
 //! many pixels of a spectrum are valid (all without it; the rest have flux, ivar and wavelength 0 and
 //! mask true). Both are written only where they are needed. An image whose `ivar` is NaN throughout
-//! has none. Identifiers, positions and flags are as in [`identity`]; a boolean tensor `simulated`
-//! (B,) marks simulated objects.
+//! has none. A boolean tensor `simulated` (B,) marks simulated objects.
+//!
+//! Identifiers are the metadata entry `object_id`, a JSON list of strings (a comma-separated list is
+//! read too), and also an integer tensor `object_id` (B,) when all are whole numbers; without either,
+//! row numbers. Positions are the tensors `ra` and `dec` (B,), degrees, NaN where unknown. Survey flags
+//! are the metadata entry `flags`, a JSON object of lists.
 
 mod container;
 mod grid;

@@ -34,7 +34,7 @@ const ABSENT: i64 = -1;
 pub struct TokenReader {
     metadata: TokenMetadata,
     len: usize,
-    rows: Box<dyn Iterator<Item = Result<TokenRow>>>,
+    rows: Box<dyn Iterator<Item = Result<TokenRow>> + Send>,
 }
 
 impl TokenReader {

@@ -54,12 +54,17 @@ pub enum CodecTask {
     /// The image codec.
     Image {
         /// The published keys of its `config.json`.
-        config: aion_codec::ImageConfig,
+        config: aion_codec::image::ImageConfig,
     },
     /// The spectrum codec.
     Spectrum {
         /// The published keys of its `config.json`.
-        config: aion_codec::SpectrumConfig,
+        config: aion_codec::spectrum::SpectrumConfig,
+    },
+    /// The codebooks of numbers and catalogues, fitted to `steps` batches of objects.
+    Numbers {
+        /// Most values that a codebook is made of.
+        sample: usize,
     },
 }
 
@@ -84,14 +89,16 @@ impl RunConfig {
     /// The file cannot be read, is not TOML, has an unknown or missing key, or a value that cannot
     /// be used.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| TrainError::io(path, source))?;
+        let text = std::fs::read_to_string(path).map_err(|source| TrainError::io(path, source))?;
         text.parse()
     }
 
     /// The configuration as text, the same for equal configurations.
-    pub fn to_text(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn to_text(&self) -> Result<String, TrainError> {
+        toml::to_string(self).map_err(|error| TrainError::config("run", error))
     }
 
     fn check(&self) -> Result<(), TrainError> {

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use aion_codec::CodecError;
 use aion_data::DataError;
 use aion_kernel::WeightsError;
+use aion_model::ModelError;
 
 /// Errors of configuring, feeding and running a training.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,12 @@ pub enum TrainError {
     /// Weights cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A codec cannot be opened.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The model cannot be built or does not fit its input.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A file of the run cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

@@ -1,13 +1,29 @@
 //! One training loop for codecs and the transformer.
+//!
+//! [`run`](run::run) takes a run file ([`RunConfig`]) from start to end; [`trainer`] is the loop,
+//! [`step`] what a task gives to it; [`data`] and [`masking`] say what is learned from. All
+//! randomness is a function of the seed and the step, so a run resumes exactly.
 
 pub mod checkpoint;
+pub mod codec_step;
+pub mod config;
+pub mod data;
 pub mod error;
+pub mod fit;
 pub mod masking;
 pub mod metrics;
 pub mod optim;
+pub mod pretrain;
 pub mod random;
+pub mod run;
 pub mod schedule;
 pub mod step;
 pub mod trainer;
 
+pub use config::RunConfig;
+pub use data::is_held_out;
 pub use error::TrainError;
+pub use metrics::Progress;
+pub use run::{Event, Summary, run};
+pub use step::{Step, StepLoss};
+pub use trainer::{Trained, Trainer};

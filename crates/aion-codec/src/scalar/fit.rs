@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use aion_kernel::tensor_file::StoredTensor;
 
+use super::LogFloor;
 use super::config::{
     Function, GridConfig, LogQuantilesConfig, QuantilesConfig, ScalarConfig, VectorConfig,
 };
-use super::log_with_floor;
 use crate::quantizer::Reservoir;
 
 /// A codec in the making: its configuration and a sample of each component.
@@ -81,9 +81,7 @@ impl ScalarFit {
     pub fn push(&mut self, values: &[f32]) {
         for (sample, &value) in self.samples.iter_mut().zip(values) {
             sample.push(match &self.config {
-                ScalarConfig::LogQuantiles(c) => {
-                    log_with_floor(value, c.min_log_value.exp() as f32)
-                }
+                ScalarConfig::LogQuantiles(c) => LogFloor::new(c.min_log_value).log(value),
                 ScalarConfig::Vector(c) => c.compression_fns.iter().fold(value, |x, f| f.apply(x)),
                 ScalarConfig::Quantiles(_) | ScalarConfig::Grid(_) => value,
             });

@@ -21,7 +21,7 @@ pub enum ScalarCodec {
         /// Quantiles of the logarithm.
         codebook: Codebook,
         /// The smallest value that is told apart; everything below has its code.
-        floor: f32,
+        floor: LogFloor,
     },
     /// A fixed grid (redshift).
     Grid(LinearQuantizer),
@@ -51,7 +51,7 @@ impl ScalarCodec {
                 let low = c.min_log_value as f32;
                 ScalarCodec::LogQuantiles {
                     codebook: Codebook::new(&weights, c.codebook_size, c.reservoir_size, low),
-                    floor: c.min_log_value.exp() as f32,
+                    floor: LogFloor::new(c.min_log_value),
                 }
             }
             ScalarConfig::Grid(c) => {
@@ -87,7 +87,7 @@ impl ScalarCodec {
             }
             ScalarCodec::LogQuantiles { codebook, floor } => values
                 .iter()
-                .map(|v| codebook.encode(log_with_floor(*v, *floor)))
+                .map(|v| codebook.encode(floor.log(*v)))
                 .collect(),
             ScalarCodec::Grid(grid) => values.iter().map(|v| grid.encode(*v)).collect(),
             ScalarCodec::Vector {
@@ -146,7 +146,7 @@ impl ScalarCodec {
         match self {
             ScalarCodec::Quantiles(codebook) => Coverage::of(each, |v| codebook.spans(v)),
             ScalarCodec::LogQuantiles { codebook, floor } => {
-                Coverage::of(each, |v| v > *floor && codebook.spans(v.ln()))
+                Coverage::of(each, |v| v > floor.value && codebook.spans(v.ln()))
             }
             ScalarCodec::Grid(grid) => Coverage::of(each, |v| grid.spans(v)),
             ScalarCodec::Vector {
@@ -164,6 +164,27 @@ impl ScalarCodec {
     }
 }
 
-fn log_with_floor(value: f32, floor: f32) -> f32 {
-    if value <= floor { floor } else { value }.ln()
+/// The floor of a logarithmic codec.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogFloor {
+    value: f32,
+    log: f32,
+}
+
+impl LogFloor {
+    fn new(min_log_value: f64) -> Self {
+        LogFloor {
+            value: min_log_value.exp() as f32,
+            log: min_log_value as f32,
+        }
+    }
+
+    /// Natural logarithm; the floor's own, exactly, at and below it: codebooks hold runs of it.
+    fn log(self, value: f32) -> f32 {
+        if value <= self.value {
+            self.log
+        } else {
+            value.ln()
+        }
+    }
 }

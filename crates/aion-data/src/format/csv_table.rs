@@ -92,12 +92,7 @@ impl Table for CsvTable {
     }
 }
 
-fn cells(
-    path: &Path,
-    columns: &[Column],
-    wanted: &[usize],
-    record: &StringRecord,
-) -> Result<Row> {
+fn cells(path: &Path, columns: &[Column], wanted: &[usize], record: &StringRecord) -> Result<Row> {
     if record.len() != columns.len() {
         let what = format!("{} cells, expected {}", record.len(), columns.len());
         return Err(DataError::new(Place::file(path), Problem::Mismatch(what)));

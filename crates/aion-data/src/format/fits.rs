@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use fits_well::wcs::Wcs;
 use fits_well::io::{BLOCK_SIZE, Hdu, HduKind, StreamReader};
+use fits_well::wcs::Wcs;
 use fits_well::{FitsError, FitsReader};
 use flate2::read::MultiGzDecoder;
 
@@ -56,11 +56,7 @@ impl FitsFile {
         if let Some(defect) = reader.scan_defect() {
             return Err(container(path, format!("a header is damaged: {defect}")));
         }
-        let data: Vec<(u64, u64)> = reader
-            .hdus()
-            .iter()
-            .map(|hdu| (hdu.data_bytes, hdu.padded_data_bytes()))
-            .collect();
+        let data: Vec<u64> = reader.hdus().iter().map(Hdu::padded_data_bytes).collect();
         drop(reader);
         check_end(path, &mut source, &data)?;
         Ok(FitsFile {
@@ -86,7 +82,9 @@ impl FitsFile {
 
     /// The extension's name in upper case; empty when it has none.
     pub fn name(&self, hdu: usize) -> String {
-        self.text(hdu, "EXTNAME").unwrap_or_default().to_ascii_uppercase()
+        self.text(hdu, "EXTNAME")
+            .unwrap_or_default()
+            .to_ascii_uppercase()
     }
 
     /// The text of a header keyword, without the blanks around it; `None` when it is absent,
@@ -119,7 +117,9 @@ impl FitsFile {
     /// Errors: no image there, an image too large, damaged data.
     pub fn pixels(&mut self, hdu: usize) -> Result<Vec<f32>> {
         let count = self.shape(hdu).map(|shape| {
-            let product = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+            let product = shape
+                .iter()
+                .try_fold(1usize, |n, &axis| n.checked_mul(axis));
             product.unwrap_or(usize::MAX)
         });
         if count.is_some_and(|count| count > MOST_PIXELS) {
@@ -258,22 +258,19 @@ fn open_source(path: &Path) -> std::io::Result<Box<dyn Source>> {
     Ok(Box::new(Cursor::new(bytes)))
 }
 
-/// Walks the file by its headers and the data lengths they declare; the last data unit must end
-/// inside the file, and no further header may begin after it.
-fn check_end(path: &Path, source: &mut Box<dyn Source>, data: &[(u64, u64)]) -> Result<()> {
+/// Walks the file by its headers and the data lengths they declare; every data unit must end
+/// inside the file, padding included, and no further header may begin after the last.
+fn check_end(path: &Path, source: &mut Box<dyn Source>, data: &[u64]) -> Result<()> {
     let io = |error: std::io::Error| DataError::new(Place::file(path), error.into());
     let length = source.seek(SeekFrom::End(0)).map_err(io)?;
     let mut offset = 0u64;
-    for &(used, padded) in data {
+    for &padded in data {
         offset = end_of_header(source, offset).map_err(io)?;
-        if offset.saturating_add(used) > length {
-            let reason = format!(
-                "truncated: {length} bytes, expected {}",
-                offset.saturating_add(padded)
-            );
+        offset = offset.saturating_add(padded);
+        if offset > length {
+            let reason = format!("truncated: {length} bytes, expected at least {offset}");
             return Err(container(path, reason));
         }
-        offset = offset.saturating_add(padded);
     }
     if offset >= length {
         return Ok(());

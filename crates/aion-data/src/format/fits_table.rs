@@ -5,7 +5,8 @@ use std::vec;
 use fits_well::FitsError;
 use fits_well::image::UnsignedData;
 use fits_well::table::{
-    CharacterField, Column as FitsColumn, ColumnData, ColumnReader, ElementKind, Ragged, Table as Window,
+    CharacterField, Column as FitsColumn, ColumnData, ColumnReader, ElementKind, Ragged,
+    Table as Window,
 };
 
 use crate::error::{DataError, Problem, Result};
@@ -176,7 +177,9 @@ fn text_cells(
 }
 
 fn text(field: &[u8]) -> Cell {
-    Cell::from_text(&String::from_utf8_lossy(CharacterField::new(field).members()))
+    Cell::from_text(&String::from_utf8_lossy(
+        CharacterField::new(field).members(),
+    ))
 }
 
 fn logical_cells(

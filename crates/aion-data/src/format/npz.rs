@@ -69,7 +69,9 @@ impl NpzFile {
             let mut member = archive
                 .by_index(index)
                 .map_err(|error| container(path, error.to_string()))?;
-            let name = member.name().map_err(|error| container(path, error.to_string()))?;
+            let name = member
+                .name()
+                .map_err(|error| container(path, error.to_string()))?;
             let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else {
                 continue;
             };
@@ -93,7 +95,10 @@ impl NpzFile {
 
     /// The shape of the array called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        let entry = self.entries.iter().find(|entry| entry.column.name == name)?;
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.column.name == name)?;
         Some(&entry.header.shape)
     }
 
@@ -157,9 +162,12 @@ impl Table for NpzTable {
         }
         // Rows of no values are no rows, however many the shape declares.
         let empty = arrays.iter().any(|array| array.cells.is_empty());
-        let count = arrays.first().and_then(|array| array.shape.first().copied());
+        let count = arrays
+            .first()
+            .and_then(|array| array.shape.first().copied());
         let count = count.filter(|_| !empty);
-        let row = move |row: usize| -> Row { arrays.iter().map(|array| cell(array, row)).collect() };
+        let row =
+            move |row: usize| -> Row { arrays.iter().map(|array| cell(array, row)).collect() };
         Ok(Box::new((0..count.unwrap_or(0)).map(row).map(Ok)))
     }
 }
@@ -279,7 +287,9 @@ fn in_c_order(shape: &[usize], cells: Vec<Cell>) -> Vec<Cell> {
         }
         offset
     };
-    (0..cells.len()).map(|position| cells[stored(position)].clone()).collect()
+    (0..cells.len())
+        .map(|position| cells[stored(position)].clone())
+        .collect()
 }
 
 type Decode = Box<dyn Fn(&[u8]) -> Cell>;
@@ -306,9 +316,7 @@ fn decoder(descr: &str) -> std::result::Result<(Decode, usize), String> {
             let bits = u64::from_le_bytes(word(bytes)) as u32;
             Cell::from_number(f32::from_bits(bits).into())
         }),
-        (Some('f'), 8) => {
-            Box::new(move |bytes| Cell::from_number(f64::from_le_bytes(word(bytes))))
-        }
+        (Some('f'), 8) => Box::new(move |bytes| Cell::from_number(f64::from_le_bytes(word(bytes)))),
         (Some('u'), 1 | 2 | 4 | 8) => {
             Box::new(move |bytes| Cell::Integer(u64::from_le_bytes(word(bytes)).into()))
         }

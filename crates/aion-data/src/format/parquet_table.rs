@@ -66,7 +66,10 @@ fn refuse_tokens(path: &Path, schema: &Schema) -> Result<()> {
         return Ok(());
     };
     let problem = Problem::Unrecognised("tokens, expected observations".into());
-    Err(DataError::new(Place::file(path).with_field(field.name()), problem))
+    Err(DataError::new(
+        Place::file(path).with_field(field.name()),
+        problem,
+    ))
 }
 
 /// The units that Astropy leaves in the file's metadata.
@@ -160,16 +163,22 @@ fn cells(column: &ArrayRef) -> Option<Vec<Cell>> {
         DataType::Boolean => {
             let label = |value: bool| Cell::Text(value.to_string());
             let values = column.as_boolean().iter();
-            values.map(|value| value.map_or(Cell::Missing, label)).collect()
+            values
+                .map(|value| value.map_or(Cell::Missing, label))
+                .collect()
         }
         DataType::Utf8 => {
             let values = column.as_string::<i32>().iter();
-            values.map(|value| value.map_or(Cell::Missing, Cell::from_text)).collect()
+            values
+                .map(|value| value.map_or(Cell::Missing, Cell::from_text))
+                .collect()
         }
         DataType::Binary => {
             let label = |value: &[u8]| Cell::from_text(&String::from_utf8_lossy(value));
             let values = column.as_binary::<i32>().iter();
-            values.map(|value| value.map_or(Cell::Missing, label)).collect()
+            values
+                .map(|value| value.map_or(Cell::Missing, label))
+                .collect()
         }
         DataType::List(_) => {
             let lists = column.as_list::<i32>().iter().map(|list| match list {

@@ -118,6 +118,10 @@ impl Cell {
         match self {
             Cell::Missing | Cell::List(_) => None,
             Cell::Integer(value) => Some(value.to_string()),
+            // Single precision keeps the digits that it was written with.
+            Cell::Number(value) if f64::from(*value as f32) == *value => {
+                Some((*value as f32).to_string())
+            }
             Cell::Number(value) => Some(value.to_string()),
             Cell::Text(text) => Some(text.clone()),
         }

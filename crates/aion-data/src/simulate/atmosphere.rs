@@ -51,7 +51,7 @@ impl Atmosphere {
         let cool = below(self.teff, 6000.0, 500.0) * 10f64.powf(0.3 * self.feh);
         let jump = hydrogen_strength(self.teff);
         0.50 * cool * below(wavelength, 4000.0, 25.0)
-            + 0.22 * cool * below(wavelength, 4550.0, 180.0)
+            + 0.10 * cool * below(wavelength, 4550.0, 180.0)
             + 0.5 * cool * below(wavelength, 3150.0, 100.0)
             + 0.9 * cool * below(wavelength, 2640.0, 20.0)
             + 0.9 * jump * below(wavelength, 3680.0, 15.0)

@@ -83,7 +83,7 @@ impl Prism {
             .map(|w| self.passband.transmission(*w) * dlog)
             .sum();
         let electrons = 10f64.powf(0.4 * (self.zero_point - 22.5)) * NANOMAGGIES / norm;
-        let mut basis = vec![Vec::with_capacity(OBSERVED.len()); COEFFICIENTS];
+        let mut basis = vec![Vec::new(); COEFFICIENTS];
         for wavelength in &OBSERVED.wavelengths {
             let detected =
                 electrons * self.passband.transmission(*wavelength) * wavelength.powi(2) * dlog;

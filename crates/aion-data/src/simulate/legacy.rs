@@ -1,6 +1,6 @@
 //! The Legacy Surveys: DECam image, photometry and shapes, neighbours, segmentation map.
 
-use super::camera::{CENTRE, Camera, CameraBand, SIZE, effective_psf_variance};
+use super::camera::{Camera, CameraBand, SIZE, effective_psf_variance};
 use super::draws::{Draws, Purpose};
 use super::passband::Passband;
 use super::scene::{Scene, SceneSource};
@@ -170,6 +170,7 @@ fn segmentation(scene: &Scene) -> ScalarField {
 
 #[cfg(test)]
 mod tests {
+    use super::super::camera::CENTRE;
     use super::super::{Coverage, Sky};
     use super::*;
     use crate::{ModalityId, Survey};

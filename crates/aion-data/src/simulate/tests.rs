@@ -167,3 +167,18 @@ fn the_population_looks_like_the_surveys() {
     let count = |class| classes.iter().filter(|c| **c == class).count();
     assert!(count(Class::Galaxy) > 200 && count(Class::Star) > 90 && count(Class::Quasar) > 5);
 }
+
+#[test]
+fn spectra_of_stars_hold_the_flux_of_their_photometry() {
+    let sky = Sky::new(6).with_coverage(Coverage::LEGACY | Coverage::DESI);
+    for index in 0..20 {
+        let star = sky.star(index);
+        let found = spectrum(&star.object, Survey::Desi);
+        let band = 2600..4450;
+        let mean = band.clone().map(|i| f64::from(found.flux[i])).sum::<f64>() / band.len() as f64;
+        let from_spectrum = sed::nanomaggies(mean, 6400.0);
+        let photometry = f64::from(scalar(&star.object, "FLUX_R", Survey::LegacySurvey));
+        let ratio = from_spectrum / photometry;
+        assert!((0.85..1.15).contains(&ratio), "{index}: {ratio}");
+    }
+}

@@ -21,7 +21,11 @@ pub fn siblings(path: &Path, bands: &str) -> Option<(String, Vec<Member>)> {
     let (before, rest) = (name.get(..at)?, name.get(at + 1..)?);
     let upper = name.get(at..)?.starts_with(char::is_uppercase);
     let members = bands.chars().filter_map(|band| {
-        let letter = if upper { band.to_ascii_uppercase() } else { band };
+        let letter = if upper {
+            band.to_ascii_uppercase()
+        } else {
+            band
+        };
         let path = path.with_file_name(format!("{before}{letter}{rest}"));
         path.is_file().then_some(Member { band, path })
     });
@@ -36,7 +40,9 @@ fn band_position(name: &str, bands: &str) -> Option<usize> {
     let letters = name.as_bytes();
     if let Some(at) = name.find("HSC-").map(|at| at + 4)
         && letters.get(at).is_some_and(is_band)
-        && letters.get(at + 1).is_some_and(|&next| next == b'-' || next == b'.')
+        && letters
+            .get(at + 1)
+            .is_some_and(|&next| next == b'-' || next == b'.')
     {
         return Some(at);
     }

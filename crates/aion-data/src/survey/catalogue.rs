@@ -19,13 +19,20 @@ pub fn read(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result
     let layout = columns::layout(table.columns(), options.survey);
     let positions_count = options.with_position && layout.position.is_some();
     if layout.fields.is_empty() && !positions_count {
-        let found: Vec<&str> = table.columns().iter().map(|column| column.name.as_str()).collect();
+        let found: Vec<&str> = table
+            .columns()
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
         let what = format!(
             "no recognised column among {}; expected token keys or survey columns: {}",
             found.join(", "),
             columns::expected()
         );
-        return Err(DataError::new(Place::file(path), Problem::Unrecognised(what)));
+        return Err(DataError::new(
+            Place::file(path),
+            Problem::Unrecognised(what),
+        ));
     }
     let plan = Plan::new(path, table.columns(), &layout)?;
     let rows = table.rows(&plan.wanted)?;
@@ -69,7 +76,11 @@ impl Plan {
                 wanted.len() - 1
             })
         };
-        let unit = |column: usize| columns.get(column).and_then(|column| column.unit.as_deref());
+        let unit = |column: usize| {
+            columns
+                .get(column)
+                .and_then(|column| column.unit.as_deref())
+        };
         let refuse = |column: usize| {
             let name = columns.get(column).map(|column| column.name.clone());
             let place = Place::file(path).with_field(name.unwrap_or_default());
@@ -81,13 +92,19 @@ impl Plan {
             let factor = factor.map_err(refuse(field.column))?;
             fields.push(PlannedField {
                 id: field.id,
-                value: Scaled { cell: cell(field.column), factor },
+                value: Scaled {
+                    cell: cell(field.column),
+                    factor,
+                },
                 observed: field.observed.iter().map(|&column| cell(column)).collect(),
             });
         }
         let mut angle = |column: usize| -> Result<Scaled> {
             let factor = units::factor_to_degrees(unit(column)).map_err(refuse(column))?;
-            Ok(Scaled { cell: cell(column), factor })
+            Ok(Scaled {
+                cell: cell(column),
+                factor,
+            })
         };
         let position = match layout.position {
             Some((ra, dec)) => Some([angle(ra)?, angle(dec)?]),
@@ -110,7 +127,8 @@ impl Plan {
     fn object(&self, number: usize, row: &Row) -> Result<Object> {
         let row = RowView { plan: self, row };
         let id = row.identifier(number)?;
-        self.measured(&row, &id).map_err(|error| error.in_object(&id))
+        self.measured(&row, &id)
+            .map_err(|error| error.in_object(&id))
     }
 
     fn measured(&self, row: &RowView<'_>, id: &str) -> Result<Object> {
@@ -195,11 +213,15 @@ impl RowView<'_> {
             return Ok(number.map(|number| Measurement::Scalar(number as f32)));
         }
         let cell = field.value.cell;
-        let values = self.parsed(cell, self.cell(cell).list())?.unwrap_or_default();
+        let values = self
+            .parsed(cell, self.cell(cell).list())?
+            .unwrap_or_default();
         if values.iter().all(|value| value.is_nan()) {
             return Ok(None);
         }
-        let values = values.iter().map(|value| (value * field.value.factor) as f32);
+        let values = values
+            .iter()
+            .map(|value| (value * field.value.factor) as f32);
         Ok(Some(Measurement::Coefficients(values.collect())))
     }
 }

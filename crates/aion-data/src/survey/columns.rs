@@ -41,8 +41,16 @@ const POSITIONS: [(&str, &str); 5] = [
 
 /// Columns carried along unchanged, in any case.
 const FLAGS: [&str; 10] = [
-    "class", "subclass", "spec_class", "spectype", "subtype", "objtype", "type", "zwarning",
-    "zwarn", "label",
+    "class",
+    "subclass",
+    "spec_class",
+    "spectype",
+    "subtype",
+    "objtype",
+    "type",
+    "zwarning",
+    "zwarn",
+    "label",
 ];
 
 /// Where a table keeps what is read of it; numbers are column indices.
@@ -77,7 +85,12 @@ pub fn layout(columns: &[Column], survey: Option<Survey>) -> Layout {
             .iter()
             .position(|column| column.name.eq_ignore_ascii_case(name))
     };
-    let all = |names: &[&str]| names.iter().map(|name| alike(name)).collect::<Option<Vec<usize>>>();
+    let all = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| alike(name))
+            .collect::<Option<Vec<usize>>>()
+    };
     let fields = readable(survey).filter_map(|id| {
         let column = names_of(id).iter().find_map(|name| named(name))?;
         let observed = observation_columns(id);
@@ -88,7 +101,10 @@ pub fn layout(columns: &[Column], survey: Option<Survey>) -> Layout {
         })
     });
     Layout {
-        id: IDENTIFIERS.iter().find_map(|names| all(names)).unwrap_or_default(),
+        id: IDENTIFIERS
+            .iter()
+            .find_map(|names| all(names))
+            .unwrap_or_default(),
         position: POSITIONS
             .iter()
             .find_map(|(ra, dec)| Some((alike(ra)?, alike(dec)?))),
@@ -132,4 +148,3 @@ fn observation_columns(id: ModalityId) -> Vec<String> {
         None => Vec::new(),
     }
 }
-

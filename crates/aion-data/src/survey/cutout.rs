@@ -44,7 +44,11 @@ pub fn image(
 ) -> Result<Image> {
     let (planes, height, width) = dimensions(file, flux)?;
     if planes != bands.len() {
-        let what = format!("{} bands ({}) for {planes} planes", bands.len(), bands.join(", "));
+        let what = format!(
+            "{} bands ({}) for {planes} planes",
+            bands.len(),
+            bands.join(", ")
+        );
         return Err(DataError::new(file.place(flux), Problem::Mismatch(what)));
     }
     let shapes = [Some(flux), ivar].map(|hdu| hdu.and_then(|hdu| file.shape(hdu)));
@@ -137,7 +141,9 @@ pub fn insert(object: &mut Object, survey: Survey, image: Image) {
 
 /// The file's name without its endings, as an identifier.
 pub fn stem(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let mut stem = name.unwrap_or_default();
     for ending in [".gz", ".fz", ".fits", ".fit", ".npz"] {
         if let Some(shorter) = stem.strip_suffix(ending) {

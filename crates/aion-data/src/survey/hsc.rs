@@ -61,7 +61,9 @@ pub fn read(file: &mut FitsFile, chosen: bool) -> Result<Object> {
 pub fn one_band(file: &FitsFile) -> Option<char> {
     let hdu = image_hdu(file);
     let (planes, ..) = cutout::dimensions(file, hdu).ok()?;
-    let filter = file.text(0, "FILTER").or_else(|| file.text(hdu, "FILTER"))?;
+    let filter = file
+        .text(0, "FILTER")
+        .or_else(|| file.text(hdu, "FILTER"))?;
     let filter = filter.trim_start_matches("HSC-").to_ascii_lowercase();
     let band = filter.chars().next()?;
     (planes == 1 && BANDS.contains(band)).then_some(band)
@@ -150,7 +152,10 @@ pub fn read_arrays(path: &Path, mut file: NpzFile, survey: Option<Survey>) -> Re
         letters.collect::<String>()
     });
     let Some((shape, flux)) = numbers(&mut file, "images")? else {
-        return Err(DataError::new(place("images"), Problem::Missing("array".into())));
+        return Err(DataError::new(
+            place("images"),
+            Problem::Missing("array".into()),
+        ));
     };
     let &[planes, height, width] = shape.as_slice() else {
         let problem = Problem::Shape {

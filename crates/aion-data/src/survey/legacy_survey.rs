@@ -64,7 +64,10 @@ pub fn band_list(file: &FitsFile) -> Result<(usize, Vec<String>)> {
     let letters = text("BANDS").or_else(numbered).or_else(|| text("BAND"));
     let Some(letters) = letters else {
         let what = "band list: a header BANDS, such as 'griz', or --survey hsc for HSC images";
-        return Err(DataError::new(file.place(hdu), Problem::Missing(what.into())));
+        return Err(DataError::new(
+            file.place(hdu),
+            Problem::Missing(what.into()),
+        ));
     };
     let bands = letters.chars().filter(|letter| letter.is_alphanumeric());
     Ok((hdu, bands.map(band_name).collect()))
@@ -106,7 +109,10 @@ fn extensions_by_band(file: &mut FitsFile) -> Result<Option<Vec<Image>>> {
 fn read_planes(file: &mut FitsFile, hdu: usize, bands: Vec<String>) -> Result<Image> {
     let factor = nanomaggies(file, hdu)?;
     let is_ivar = |other: &usize| {
-        let kinds = [file.name(*other), file.text(*other, "IMAGETYP").unwrap_or_default()];
+        let kinds = [
+            file.name(*other),
+            file.text(*other, "IMAGETYP").unwrap_or_default(),
+        ];
         kinds
             .iter()
             .any(|kind| INVERSE_VARIANCE.contains(&kind.to_ascii_uppercase().as_str()))

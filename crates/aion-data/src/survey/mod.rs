@@ -54,7 +54,10 @@ pub fn read_npz(path: &Path, options: &ReadOptions) -> Result<Objects> {
 /// The files whose pixels are read together with those of `path`, itself included; none when it is
 /// not one of a set of one-band images.
 pub fn files_read_with(path: &Path) -> Vec<PathBuf> {
-    let Ok(file) = FitsFile::open(path) else {
+    let named_alike = [legacy_survey::BANDS, hsc::BANDS]
+        .iter()
+        .any(|bands| band_set::siblings(path, bands).is_some_and(|(_, members)| members.len() > 1));
+    let Some(file) = named_alike.then(|| FitsFile::open(path).ok()).flatten() else {
         return Vec::new();
     };
     let set = if hsc::recognises(&file) {
@@ -92,7 +95,9 @@ fn read_tables(file: FitsFile, options: &ReadOptions) -> Result<Objects> {
         return Err(unrecognised(&path, what));
     };
     let holds_modality = |&hdu: &usize| {
-        !columns::layout(&file.columns(hdu), options.survey).fields.is_empty()
+        !columns::layout(&file.columns(hdu), options.survey)
+            .fields
+            .is_empty()
     };
     let chosen = tables.iter().copied().find(holds_modality).unwrap_or(first);
     let table: Box<dyn Table> = Box::new(FitsTable::open(file, chosen)?);

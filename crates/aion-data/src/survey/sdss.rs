@@ -18,8 +18,17 @@ const ABOUT: usize = 2;
 
 /// Columns of the row about the object.
 const ABOUT_COLUMNS: [&str; 11] = [
-    "PLATE", "MJD", "FIBERID", "PLUG_RA", "PLUG_DEC", "Z", "ZWARNING", "CLASS", "SUBCLASS",
-    "OBJTYPE", "SOURCETYPE",
+    "PLATE",
+    "MJD",
+    "FIBERID",
+    "PLUG_RA",
+    "PLUG_DEC",
+    "Z",
+    "ZWARNING",
+    "CLASS",
+    "SUBCLASS",
+    "OBJTYPE",
+    "SOURCETYPE",
 ];
 
 /// Columns of that row that travel as flags.
@@ -31,7 +40,11 @@ const LEAST_IVAR: f64 = 1e-6;
 /// Whether HDU 1 is a spectrum.
 pub fn recognises(file: &FitsFile) -> bool {
     let columns = file.columns(COADD);
-    let has = |name: &&str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let has = |name: &&str| {
+        columns
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name))
+    };
     ["FLUX", "LOGLAM", "IVAR"].iter().all(has)
 }
 
@@ -55,8 +68,12 @@ pub fn read(file: &mut FitsFile, survey: Option<Survey>) -> Result<Object> {
         cells: first_row(file, ABOUT, &ABOUT_COLUMNS)?,
     };
     let mut object = Object::named(identifier(file, &about));
-    object.ra = about.number("PLUG_RA").or_else(|| file.number(0, "PLUG_RA"));
-    object.dec = about.number("PLUG_DEC").or_else(|| file.number(0, "PLUG_DEC"));
+    object.ra = about
+        .number("PLUG_RA")
+        .or_else(|| file.number(0, "PLUG_RA"));
+    object.dec = about
+        .number("PLUG_DEC")
+        .or_else(|| file.number(0, "PLUG_DEC"));
     for name in FLAGS {
         if let Some(label) = about.cell(name).label() {
             object.flags.insert(name.into(), label);

@@ -4,7 +4,7 @@ use crate::error::Problem;
 use crate::modality::Modality;
 
 /// Jansky of one nanomaggy: 1e-9 of the AB zero-point flux.
-const NANOMAGGY_JY: f64 = 3630.780_5e-9;
+const NANOMAGGY_JY: f64 = 3.630_780_5e-6;
 
 /// Spellings (lower case, without blanks, quotes, `^` and `**`) of units that convert to the unit
 /// of a modality, with the factor.
@@ -21,11 +21,35 @@ const CONVERSIONS: [(&str, &[(&str, f64)]); 7] = [
             ("njy", 1e-9 / NANOMAGGY_JY),
         ],
     ),
-    ("mag", &[("mag", 1.0), ("mag(ab)", 1.0), ("abmag", 1.0), ("mmag", 1e-3)]),
-    ("arcsec", &[("arcsec", 1.0), ("mas", 1e-3), ("arcmin", 60.0), ("deg", 3600.0)]),
+    (
+        "mag",
+        &[
+            ("mag", 1.0),
+            ("mag(ab)", 1.0),
+            ("abmag", 1.0),
+            ("mmag", 1e-3),
+        ],
+    ),
+    (
+        "arcsec",
+        &[
+            ("arcsec", 1.0),
+            ("mas", 1e-3),
+            ("arcmin", 60.0),
+            ("deg", 3600.0),
+        ],
+    ),
     ("arcsec2", &[("arcsec2", 1.0)]),
     ("mas", &[("mas", 1.0), ("arcsec", 1e3), ("uas", 1e-3)]),
-    ("deg", &[("deg", 1.0), ("degree", 1.0), ("degrees", 1.0), ("rad", 57.295_779_513_082_32)]),
+    (
+        "deg",
+        &[
+            ("deg", 1.0),
+            ("degree", 1.0),
+            ("degrees", 1.0),
+            ("rad", 57.295_779_513_082_32),
+        ],
+    ),
     (
         "electron s-1",
         &[
@@ -71,7 +95,11 @@ fn factor_to(expected: &str, unit: Option<&str>) -> Result<f64, Problem> {
         .flat_map(|(_, from)| from.iter())
         .find_map(|&(name, factor)| (name == spelling).then_some(factor))
         .ok_or_else(|| {
-            let expected = if expected.is_empty() { "none" } else { expected };
+            let expected = if expected.is_empty() {
+                "none"
+            } else {
+                expected
+            };
             Problem::Values(format!("the unit is `{unit}`, expected {expected}"))
         })
 }

@@ -1,9 +1,5 @@
-//! What travels with a row of any safetensors file: identifier, position and survey flags.
-//!
-//! Identifiers are the metadata entry `object_id`, a JSON list of strings (a comma-separated list is
-//! read too), and also a tensor `object_id` when all are whole numbers. Positions are the tensors
-//! `ra` and `dec`, degrees, NaN where unknown. Flags are the metadata entry `flags`, a JSON object of
-//! lists.
+//! What travels with a row of any safetensors file: identifier, position and survey flags, laid out as
+//! [`crate::tensor_files`] says.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -150,9 +150,14 @@ where
     [T]: ToOwned<Owned = Vec<T>>,
 {
     let mut written = 0;
+    let mut bytes = Vec::new();
     for row in rows {
-        for value in row.iter() {
-            put(path, out, &encode(*value))?;
+        for values in row.chunks(1 << 14) {
+            bytes.clear();
+            for value in values {
+                bytes.extend_from_slice(&encode(*value));
+            }
+            put(path, out, &bytes)?;
         }
         written += row.len() * N;
     }

@@ -13,7 +13,11 @@ use crate::sample::{files_in, scratch};
 fn success_leaves_the_file_alone_in_its_folder() {
     let (folder, path) = scratch("out.bin");
     fs::write(&path, "old").unwrap();
-    write_atomically(&path, |file| Ok(file.write_all(b"new").unwrap())).unwrap();
+    let write = |file: &mut fs::File| {
+        file.write_all(b"new").unwrap();
+        Ok(())
+    };
+    write_atomically(&path, write).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
     assert_eq!(files_in(folder.path()), ["out.bin"]);
 }

@@ -3,6 +3,7 @@
 mod atomic;
 mod damage;
 mod observations;
+mod reference;
 mod sample;
 mod tables;
 mod token_rows;

@@ -64,7 +64,9 @@ pub fn write_raw(path: &Path, tensors: &[Raw], metadata: &[(&str, &str)]) {
         .iter()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
-    fs::write(path, serialize(views, Some(metadata)).unwrap()).unwrap();
+    // An empty map would be spelled wrongly.
+    let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
+    fs::write(path, serialize(views, metadata).unwrap()).unwrap();
 }
 
 fn numbers(len: usize) -> impl Strategy<Value = Vec<f32>> {

@@ -1,1 +1,10 @@
-//! Readers.
+//! Readers of survey files: good, odd and broken files written here, and the real samples.
+
+mod broken;
+mod checks;
+mod fixtures;
+mod images;
+mod properties;
+mod samples;
+mod spectra;
+mod tables;

@@ -1,7 +1,7 @@
 //! The loss and its gradients.
 
 use aion_model::{Transformer, Visible, VisibleTokens, budget, show_all};
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
 use crate::batch::{model, objects};
@@ -80,7 +80,7 @@ struct Step<'a> {
     rate: f32,
 }
 
-impl burn::module::ModuleMapper for Step<'_> {
+impl ModuleMapper for Step<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = param.val().grad(self.gradients) else {
             return param;

@@ -1,0 +1,60 @@
+//! `aion inspect`: what a file or a checkpoint holds, and what is wrong with it.
+
+mod checkpoint;
+mod contents;
+
+use std::path::Path;
+
+use aion_data::Survey;
+use serde_json::json;
+
+use crate::failure::usage;
+use crate::input;
+use crate::summary;
+
+/// Show what observations, tokens or a checkpoint hold, and what is wrong with them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: a checkpoint, and a folder of survey files
+  aion inspect models/aion-tiny
+  aion inspect spectra/ --json
+
+The exit code is 2 when something is wrong.")]
+pub struct Args {
+    /// Checkpoint folder, or files as for --input of other commands
+    #[arg(required = true, value_name = "PATH")]
+    path: Vec<String>,
+    /// Survey of the files, instead of what their content says
+    #[arg(long, value_parser = crate::args::parse_survey, value_name = "legacy|hsc|sdss|desi|gaia")]
+    survey: Option<Survey>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    if let [path] = args.path.as_slice()
+        && Path::new(path).join("config.json").is_file()
+    {
+        return checkpoint::run(Path::new(path), args.json);
+    }
+    let files = input::find_files(&args.path)?;
+    let files: Vec<_> = files
+        .into_iter()
+        .map(|file| contents::read(&file, args.survey))
+        .collect();
+    let problems: usize = files.iter().map(|file| file.problems.len()).sum();
+    if args.json {
+        summary::print_json(&json!(files))?;
+    } else {
+        for file in &files {
+            file.print()?;
+        }
+    }
+    if problems > 0 {
+        let text = format!("{} found", summary::counted(problems, "problem"));
+        return Err(usage(text));
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub mod bench;
+pub mod detokenize;
+pub mod embed;
+pub mod inspect;
+pub mod predict;
+pub mod tokenize;

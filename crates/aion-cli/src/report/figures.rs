@@ -1,0 +1,130 @@
+//! Which figures there are: only those for which there is data.
+
+use anyhow::Result;
+
+use crate::report::folder::Folder;
+use crate::report::html::figure;
+use crate::report::picture::{Picture, base64};
+use crate::report::study::Study;
+use crate::report::{object_figures, sample_figures};
+
+/// Enlargement of pictures that are written as files.
+const ENLARGEMENT: usize = 3;
+
+/// A picture or a chart.
+#[derive(Debug, Clone)]
+pub enum Drawing {
+    /// An SVG element.
+    Svg(String),
+    /// Pixels.
+    Picture(Picture),
+}
+
+/// A figure, in the page and as a file.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// The object it is about, by place; `None` for all.
+    pub object: Option<usize>,
+    /// Name of its file without the extension.
+    pub name: String,
+    /// What it shows, in HTML.
+    pub caption: String,
+    /// What is drawn.
+    pub drawing: Drawing,
+}
+
+/// All figures.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Images, reconstructions, residuals.
+    pub images: Vec<Figure>,
+    /// Spectra and reconstructions.
+    pub spectra: Vec<Figure>,
+    /// Spectra predicted from images and numbers.
+    pub predicted: Vec<Figure>,
+    /// Redshift posteriors.
+    pub posteriors: Vec<Figure>,
+    /// Predicted over true values of all objects.
+    pub scatters: Vec<Figure>,
+    /// Images with their nearest neighbours.
+    pub neighbours: Vec<Figure>,
+}
+
+impl Figure {
+    /// The figure for the page.
+    ///
+    /// # Errors
+    /// The picture cannot be encoded.
+    pub fn html(&self) -> Result<String> {
+        Ok(figure(&self.drawing.html()?, &self.caption))
+    }
+
+    /// Writes the figure's file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, folder: &Folder) -> Result<()> {
+        let name = &self.name;
+        match &self.drawing {
+            Drawing::Svg(svg) => {
+                let style = "<style>svg{color:#39424e}@media(prefers-color-scheme:dark){svg{color:#dbe1ea}}</style>";
+                let svg = svg.replacen('>', &format!(">{style}"), 1);
+                folder.write(&format!("figures/{name}.svg"), svg.as_bytes())
+            }
+            Drawing::Picture(picture) => {
+                let png = picture.enlarged(ENLARGEMENT).png()?;
+                folder.write(&format!("figures/{name}.png"), &png)
+            }
+        }
+    }
+}
+
+impl Drawing {
+    /// The drawing inside a page.
+    ///
+    /// # Errors
+    /// The picture cannot be encoded.
+    pub fn html(&self) -> Result<String> {
+        Ok(match self {
+            Drawing::Svg(svg) => svg.clone(),
+            Drawing::Picture(picture) => {
+                let data = base64(&picture.png()?);
+                format!("<img class=\"pixels\" alt=\"\" src=\"data:image/png;base64,{data}\">")
+            }
+        })
+    }
+}
+
+impl Figures {
+    /// Draws all figures.
+    ///
+    /// # Errors
+    /// A chart cannot be drawn.
+    pub fn draw(studies: &[Study]) -> Result<Figures> {
+        let mut figures = Figures {
+            scatters: sample_figures::scatters(studies)?,
+            neighbours: sample_figures::neighbour_rows(studies),
+            ..Figures::default()
+        };
+        for (place, study) in studies.iter().enumerate() {
+            figures.images.extend(object_figures::images(place, study));
+            figures.spectra.extend(object_figures::spectra(place, study)?);
+            figures.predicted.extend(object_figures::predicted_spectra(place, study)?);
+            figures.posteriors.extend(object_figures::posterior(place, study)?);
+        }
+        Ok(figures)
+    }
+
+    /// All of them, in the page's order.
+    pub fn all(&self) -> impl Iterator<Item = &Figure> {
+        let parts = [
+            &self.images,
+            &self.spectra,
+            &self.predicted,
+            &self.posteriors,
+            &self.scatters,
+            &self.neighbours,
+        ];
+        parts.into_iter().flatten()
+    }
+}

@@ -1,0 +1,201 @@
+//! An input as batches of tokens, whatever it holds: measurements go through the codecs, tokens are
+//! taken as they are.
+
+use aion_codec::CodecSet;
+use aion_data::{DataError, ModalityId, Object, ObjectTokens, Place, Problem, TokenRow};
+use aion_model::ModelError;
+
+use crate::args::{ComputeArgs, InputArgs};
+use crate::input::{Accept, Located, Row, Rows};
+use crate::problems::Problems;
+use crate::progress::Progress;
+use crate::provenance::Provenance;
+use crate::ranges::Ranges;
+
+/// Rows of tokens with their files.
+pub type TokenBatch = Vec<Located<TokenRow>>;
+
+/// The tokens of an input, batch by batch, in the input's order.
+pub struct TokenStream<'a> {
+    rows: Rows,
+    codecs: &'a CodecSet,
+    batch: usize,
+    without: Vec<ModalityId>,
+    progress: Progress,
+    /// Objects left out so far.
+    pub problems: Problems,
+    /// Values out of range so far.
+    pub ranges: Ranges,
+}
+
+impl<'a> TokenStream<'a> {
+    /// Opens an input; `by_object` keeps the range report of every object.
+    ///
+    /// # Errors
+    /// The input names no file.
+    pub fn open(
+        verb: &'static str,
+        (input, compute): (&InputArgs, &ComputeArgs),
+        accept: Accept,
+        codecs: &'a CodecSet,
+        by_object: bool,
+    ) -> anyhow::Result<Self> {
+        let rows = Rows::open(input, accept)?;
+        Ok(TokenStream {
+            progress: Progress::start(verb, rows.estimate()),
+            rows,
+            codecs,
+            batch: compute.batch,
+            without: input.without.clone(),
+            problems: Problems::new(input.on_error),
+            ranges: Ranges::new(by_object),
+        })
+    }
+
+    /// The next batch, without the objects that are bad; `None` at the end.
+    ///
+    /// # Errors
+    /// A bad object, where it ends the command; a codec is absent or cannot be opened.
+    pub fn next(&mut self, provenance: &mut Provenance) -> anyhow::Result<Option<TokenBatch>> {
+        let mut batch = Vec::with_capacity(self.batch);
+        let mut ended = true;
+        for row in self.rows.by_ref() {
+            let kept = self.problems.keep(row.map(|row| hide(row, &self.without)))?;
+            batch.extend(kept);
+            if batch.len() == self.batch {
+                ended = false;
+                break;
+            }
+        }
+        if ended && batch.is_empty() {
+            for error in self.rows.ignored() {
+                eprintln!("ignored: {error}");
+            }
+            return Ok(None);
+        }
+        let tokens = self.tokenize(batch, provenance)?;
+        self.progress.advance(tokens.len());
+        Ok(Some(tokens))
+    }
+
+    /// The same rows with tokens in place of measurements.
+    fn tokenize(
+        &mut self,
+        batch: Vec<Located<Row>>,
+        provenance: &mut Provenance,
+    ) -> anyhow::Result<TokenBatch> {
+        let mut objects = Vec::new();
+        let mut rows = Vec::with_capacity(batch.len());
+        for Located { file, number, row } in batch {
+            let tokenized = match row {
+                Row::Tokenized(tokens) => Some(tokens),
+                Row::Observed(object) => {
+                    objects.push(object);
+                    None
+                }
+            };
+            rows.push((file, number, tokenized));
+        }
+        let encoded = self.codecs.encode(&objects)?;
+        let measured = objects.iter().flat_map(|object| object.measurements.keys());
+        provenance.uses_codecs(measured.copied());
+        let mut encoded = objects.into_iter().zip(encoded);
+        let mut tokens = Vec::with_capacity(rows.len());
+        for (file, number, tokenized) in rows {
+            let outcome = match tokenized {
+                Some(row) => Ok(row),
+                None => match encoded.next() {
+                    Some((object, Ok(encoded))) => {
+                        self.ranges.add(&file, &object.id, &encoded.ranges);
+                        Ok(with_tokens(object, encoded.tokens))
+                    }
+                    Some((_, Err(error))) => Err(error),
+                    None => continue,
+                },
+            };
+            let outcome = outcome.and_then(require_tokens);
+            let outcome = outcome.map_err(|error| error.in_file(&file));
+            let kept = self.problems.keep(outcome)?;
+            tokens.extend(kept.map(|row| Located { file, number, row }));
+        }
+        Ok(tokens)
+    }
+
+    /// Runs the model on a batch's tokens. An object that it cannot take is noted and removed, and the rest is
+    /// run again; `None` when nothing is left.
+    ///
+    /// # Errors
+    /// A bad object, where it ends the command; a problem that is no object's.
+    pub fn run<T>(
+        &mut self,
+        batch: &mut TokenBatch,
+        model: impl Fn(&[ObjectTokens], &TokenBatch) -> Result<T, ModelError>,
+    ) -> anyhow::Result<Option<T>> {
+        while !batch.is_empty() {
+            let tokens: Vec<ObjectTokens> =
+                batch.iter().map(|row| row.row.tokens.clone()).collect();
+            let error = match model(&tokens, batch) {
+                Ok(result) => return Ok(Some(result)),
+                Err(error) => error,
+            };
+            let Some((object, modality)) = offender(&error).filter(|(o, _)| *o < batch.len())
+            else {
+                return Err(error.into());
+            };
+            let bad = batch.remove(object);
+            let mut place = Place::file(&bad.file).with_object(&bad.row.id);
+            place.field = modality.map(|modality| modality.key().to_owned());
+            let problem = Problem::Values(without_place(&error));
+            self.problems.note(DataError::new(place, problem))?;
+        }
+        Ok(None)
+    }
+}
+
+/// Removes modalities that the user wants left out.
+fn hide(mut row: Located<Row>, without: &[ModalityId]) -> Located<Row> {
+    match &mut row.row {
+        Row::Observed(object) => object.measurements.retain(|id, _| !without.contains(id)),
+        Row::Tokenized(tokens) => tokens.tokens.retain(|id, _| !without.contains(id)),
+    }
+    row
+}
+
+fn with_tokens(object: Object, tokens: ObjectTokens) -> TokenRow {
+    TokenRow {
+        id: object.id,
+        ra: object.ra,
+        dec: object.dec,
+        tokens,
+        flags: object.flags,
+    }
+}
+
+fn require_tokens(row: TokenRow) -> Result<TokenRow, DataError> {
+    if !row.tokens.is_empty() {
+        return Ok(row);
+    }
+    let problem = Problem::Missing("measurement: no modality is left".to_owned());
+    Err(DataError::new(Place::default().with_object(row.id), problem))
+}
+
+/// The object that an error is about, by its place in the batch, and its modality.
+fn offender(error: &ModelError) -> Option<(usize, Option<ModalityId>)> {
+    match error {
+        ModelError::NoTokens { object } | ModelError::NoTargets { object } => Some((*object, None)),
+        ModelError::UnknownInput { object, modality, .. }
+        | ModelError::TokenOutside { object, modality, .. }
+        | ModelError::TokenCount { object, modality, .. }
+        | ModelError::Position { object, modality, .. } => Some((*object, Some(*modality))),
+        _ => None,
+    }
+}
+
+/// The error's words without the place in the batch, which means nothing to the user.
+fn without_place(error: &ModelError) -> String {
+    let text = error.to_string();
+    match text.split_once(": ") {
+        Some((place, rest)) if place.starts_with("object ") => rest.to_owned(),
+        _ => text,
+    }
+}

@@ -1,0 +1,301 @@
+//! A run file from start to end: data, task, loop, saved result.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use aion_codec::CodecSet;
+use aion_codec::image::{ImageCodec, ImageConfig};
+use aion_codec::spectrum::{SpectrumCodec, SpectrumConfig};
+use aion_data::Kind;
+use aion_kernel::{WeightNames, Weights};
+use aion_model::{ModelConfig, Transformer};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::codec_step::{CodecData, ImageStep, SpectrumStep};
+use crate::config::{CodecTask, ModelTask, RunConfig};
+use crate::data::{SurveyCounts, measurements, objects};
+use crate::error::TrainError;
+use crate::fit::{CodebookFit, write_config};
+use crate::metrics::Progress;
+use crate::pretrain::{Pretraining, TokenSet};
+use crate::step::Step;
+use crate::trainer::{Trained, Trainer};
+
+/// What a run tells its caller while it works.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The training set is known: survey objects used, held out, refused; examples in one round.
+    Data {
+        /// Survey objects.
+        survey: SurveyCounts,
+        /// Examples, simulated ones included.
+        examples: u64,
+    },
+    /// So many objects of so many are ready (tokenised, or seen by the codebooks).
+    Prepared {
+        /// Objects done.
+        done: u64,
+        /// Objects in all.
+        total: u64,
+    },
+    /// The loop has reached a report.
+    Step(Progress),
+}
+
+/// The outcome of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Steps done.
+    pub steps: u64,
+    /// Whether it was stopped before its end; nothing is saved then but the run's checkpoint.
+    pub stopped: bool,
+    /// Survey objects trained on, held out, refused.
+    pub survey: SurveyCounts,
+    /// Examples in one round of the training set, simulated ones included.
+    pub examples: u64,
+    /// Trained values.
+    pub parameters: usize,
+    /// Wall-clock seconds of this process.
+    pub seconds: f64,
+    /// The last report.
+    pub last: Option<Progress>,
+    /// Folders written in the published layout.
+    pub saved: Vec<PathBuf>,
+}
+
+/// A run with its surroundings.
+struct Run<'a> {
+    config: &'a RunConfig,
+    device: &'a Device,
+    from: Option<Checkpoint>,
+    report: &'a mut dyn FnMut(&Event),
+    stop: &'a AtomicBool,
+    survey: SurveyCounts,
+    examples: u64,
+}
+
+/// Runs a configuration: trains what it names and saves it in the published layout. `resume` goes
+/// on from the last checkpoint of the output folder, and fails where there is none.
+///
+/// # Errors
+/// Data or weights cannot be read, the output cannot be written, the loss diverges, or the run
+/// cannot be resumed.
+pub fn run(
+    config: &RunConfig,
+    device: &Device,
+    resume: bool,
+    report: &mut dyn FnMut(&Event),
+    stop: &AtomicBool,
+) -> Result<Summary, TrainError> {
+    let output = &config.run.output;
+    let from = if resume {
+        Checkpoint::latest(output)?
+    } else {
+        None
+    };
+    if resume && from.is_none() {
+        return Err(TrainError::resume(output, "there is no checkpoint"));
+    }
+    let mut run = Run {
+        config,
+        device,
+        from,
+        report,
+        stop,
+        survey: SurveyCounts::default(),
+        examples: 0,
+    };
+    let started = Instant::now();
+    let mut summary = match (&config.codec, &config.model) {
+        (Some(CodecTask::Image { config }), _) => run.image(config)?,
+        (Some(CodecTask::Spectrum { config }), _) => run.spectrum(config)?,
+        (Some(CodecTask::Numbers { sample }), _) => run.numbers(*sample)?,
+        (None, Some(model)) => run.model(model)?,
+        (None, None) => return Err(TrainError::config("codec", "there is nothing to train")),
+    };
+    summary.seconds = started.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+impl Run<'_> {
+    fn image(&mut self, codec: &ImageConfig) -> Result<Summary, TrainError> {
+        let task = ImageStep(self.codec_data(Kind::Image)?);
+        let weights = self.weights()?;
+        let model = ImageCodec::new(codec, &weights);
+        let folder = self.codec_folder(Kind::Image);
+        let save = |model: &ImageCodec, names: &WeightNames, half| {
+            write_config(&folder, codec)?;
+            Ok(names.save(model, &folder.join("model.safetensors"), half)?)
+        };
+        self.train(&task, model, &weights, &folder, &save)
+    }
+
+    fn spectrum(&mut self, codec: &SpectrumConfig) -> Result<Summary, TrainError> {
+        let task = SpectrumStep(self.codec_data(Kind::Spectrum)?);
+        let weights = self.weights()?;
+        let model = SpectrumCodec::new(codec, &weights);
+        let folder = self.codec_folder(Kind::Spectrum);
+        let save = |model: &SpectrumCodec, names: &WeightNames, half| {
+            write_config(&folder, codec)?;
+            Ok(names.save(model, &folder.join("model.safetensors"), half)?)
+        };
+        self.train(&task, model, &weights, &folder, &save)
+    }
+
+    fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
+        let config = self.config;
+        let (examples, survey) = objects(&config.data, config.run.seed)?;
+        self.data(survey, examples.len());
+        let checkpoint = &config.save.checkpoint;
+        let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
+        let total = examples.len();
+        let tokens = TokenSet::encode(&examples, &codecs, &task.mask, &mut |done| {
+            (self.report)(&Event::Prepared { done, total });
+            !self.stop.load(Ordering::Relaxed)
+        })?;
+        let model_config = restrict(task.preset()?.config(), &tokens);
+        let weights = self.weights()?;
+        let model = Transformer::new(&model_config, &weights)?;
+        let task = Pretraining {
+            tokens,
+            mask: task.mask.clone(),
+            batch: config.run.batch,
+            seed: config.run.seed,
+        };
+        let save = |model: &Transformer, names: &WeightNames, half| {
+            Ok(model.save(names, checkpoint, half)?)
+        };
+        self.train(&task, model, &weights, checkpoint, &save)
+    }
+
+    /// Codebooks are fitted by one pass over `steps` batches, not by gradients.
+    fn numbers(&mut self, sample: usize) -> Result<Summary, TrainError> {
+        let run = &self.config.run;
+        let (examples, survey) = objects(&self.config.data, run.seed)?;
+        self.data(survey, examples.len());
+        let mut fit = CodebookFit::new(sample, run.seed);
+        let mut summary = self.summary(0);
+        for step in 0..run.steps {
+            if self.stop.load(Ordering::Relaxed) {
+                summary.stopped = true;
+                return Ok(summary);
+            }
+            for object in examples.batch(step, run.batch) {
+                fit.push(&object);
+            }
+            summary.steps = step + 1;
+            if summary.steps.is_multiple_of(run.log_every) {
+                let (done, total) = (summary.steps * run.batch, run.steps * run.batch);
+                (self.report)(&Event::Prepared { done, total });
+            }
+        }
+        let codecs = self.config.save.checkpoint.join("codecs");
+        let written = fit.save(&codecs)?;
+        summary.saved = written.iter().map(|name| codecs.join(name)).collect();
+        Ok(summary)
+    }
+
+    fn codec_data(&mut self, kind: Kind) -> Result<CodecData, TrainError> {
+        let run = &self.config.run;
+        let (examples, survey) = measurements(&self.config.data, kind, run.seed)?;
+        self.data(survey, examples.len());
+        Ok(CodecData {
+            examples,
+            batch: run.batch,
+            device: self.device.clone(),
+        })
+    }
+
+    fn data(&mut self, survey: SurveyCounts, examples: u64) {
+        self.survey = survey.clone();
+        self.examples = examples;
+        (self.report)(&Event::Data { survey, examples });
+    }
+
+    /// The weights to start from: of the checkpoint, or drawn from the seed.
+    fn weights(&self) -> Result<Weights, TrainError> {
+        Ok(match &self.from {
+            Some(checkpoint) => Weights::open(&checkpoint.weights(), self.device)?,
+            None => Weights::seeded(self.config.run.seed, self.device),
+        })
+    }
+
+    /// Where the published layout has the codec of this kind.
+    fn codec_folder(&self, kind: Kind) -> PathBuf {
+        let codec = aion_data::MODALITIES
+            .iter()
+            .find(|modality| modality.kind == kind)
+            .map_or("", |modality| modality.codec);
+        self.config.save.checkpoint.join("codecs").join(codec)
+    }
+
+    /// The loop, and the result's way to disk.
+    fn train<S: Step>(
+        &mut self,
+        task: &S,
+        model: S::Model,
+        weights: &Weights,
+        folder: &Path,
+        save: &dyn Fn(&S::Model, &WeightNames, bool) -> Result<(), TrainError>,
+    ) -> Result<Summary, TrainError> {
+        let (names, _) = weights.finish()?;
+        let config = self.config;
+        let text = config.to_text()?;
+        let trainer = Trainer {
+            run: &config.run,
+            optim: &config.optim,
+            schedule: &config.schedule,
+            config: &text,
+        };
+        let report = &mut self.report;
+        let mut progress = |progress: &Progress| report(&Event::Step(progress.clone()));
+        let trained: Trained<S::Model> = trainer.run(
+            task,
+            model,
+            &names,
+            self.from.as_ref(),
+            &mut progress,
+            self.stop,
+        )?;
+        let mut summary = self.summary(trained.model.num_params());
+        summary.steps = trained.step;
+        summary.last = trained.last;
+        summary.stopped = trained.step < config.run.steps;
+        if !summary.stopped {
+            save(&trained.model, &names, config.save.half)?;
+            summary.saved = vec![folder.to_owned()];
+        }
+        Ok(summary)
+    }
+
+    fn summary(&self, parameters: usize) -> Summary {
+        Summary {
+            steps: 0,
+            stopped: false,
+            survey: self.survey.clone(),
+            examples: self.examples,
+            parameters,
+            seconds: 0.0,
+            last: None,
+            saved: Vec::new(),
+        }
+    }
+}
+
+/// The configuration for the modalities that occur; sequences are input only.
+fn restrict(mut config: ModelConfig, tokens: &TokenSet) -> ModelConfig {
+    let seen = tokens.modalities();
+    let keys = |targets: bool| {
+        let kept = seen
+            .iter()
+            .filter(|id| !(targets && id.info().is_sequence()));
+        kept.map(|id| id.key().to_owned()).collect()
+    };
+    config.domains_in = keys(false);
+    config.domains_out = keys(true);
+    config
+}
