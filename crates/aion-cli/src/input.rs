@@ -1,11 +1,13 @@
 //! Inputs of a command: files, directories, globs and lists become one stream of objects or rows of
 //! tokens, each with the file it came from.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aion_codec::catalog::CODES_PER_SOURCE;
 use aion_data::reader::{self, ReadOptions};
 use aion_data::tensor_files::TensorFile;
 use aion_data::token_files::TokenReader;
@@ -163,6 +165,7 @@ pub struct Rows {
     current: Option<(Arc<Path>, RowIterator)>,
     number: usize,
     estimate: u64,
+    lengths: BTreeMap<ModalityId, usize>,
     ignored: Vec<DataError>,
 }
 
@@ -178,7 +181,13 @@ impl Rows {
             with_position: args.with_position,
             pad: args.pad,
         };
+        let mut lengths = BTreeMap::new();
+        for (modality, length) in files.iter().flat_map(|file| sequence_lengths(&file.path)) {
+            let longest = lengths.entry(modality).or_insert(length);
+            *longest = length.max(*longest);
+        }
         Ok(Rows {
+            lengths,
             estimate: files.iter().map(|file| num_objects(&file.path)).sum(),
             files: files.into_iter(),
             options,
@@ -192,6 +201,12 @@ impl Rows {
     /// About how many objects there are: exact where files say so, one a file elsewhere.
     pub fn estimate(&self) -> u64 {
         self.estimate
+    }
+
+    /// Length of the rows of padded sequences in tensor files, in tokens, so that an output's rows can
+    /// be as long.
+    pub fn sequence_lengths(&self) -> &BTreeMap<ModalityId, usize> {
+        &self.lengths
     }
 
     /// Files of directories that hold no data, with the reason.
@@ -296,6 +311,25 @@ fn is_whole(of: &DataType) -> bool {
         }
         other => other.is_integer(),
     }
+}
+
+/// Tokens in a row of each padded sequence of a tensor file.
+fn sequence_lengths(path: &Path) -> Vec<(ModalityId, usize)> {
+    let Some(Container::Safetensors) = container(path) else {
+        return Vec::new();
+    };
+    let Ok(file) = TensorFile::open(path) else {
+        return Vec::new();
+    };
+    let sequences = ModalityId::all().filter(|id| id.info().is_sequence());
+    // A tensor without rows may claim any length.
+    let row_len = |name: &str| Some(file.get(name).filter(|t| t.rows() > 0)?.row_len());
+    let length = |id: ModalityId| {
+        let tokens = row_len(id.key());
+        let sources = row_len(&format!("{id}/SHAPE_R"));
+        Some((id, tokens.or(sources.map(|sources| sources.saturating_mul(CODES_PER_SOURCE)))?))
+    };
+    sequences.filter_map(length).collect()
 }
 
 /// About how many objects a file holds.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use aion_data::reader::{self, ReadOptions};
 use aion_data::tensor_files::{Grid, read_grids};
-use aion_data::{DataError, Image, Measurement, ModalityId, Place, Problem, Result, Spectrum};
+use aion_data::{
+    DataError, Image, Measurement, ModalityId, Object, Place, Problem, Result, Spectrum,
+};
 
 /// Samplings by modality, one a row; a single one serves all rows.
 #[derive(Debug, Default)]
@@ -14,41 +16,48 @@ pub struct Like {
 }
 
 impl Like {
-    /// Reads the samplings of the observations in `path`. In safetensors, bands and wavelengths alone
-    /// will do.
+    /// Reads the samplings of the observations in `path`, none where it holds numbers only. In
+    /// safetensors, bands and wavelengths alone will do.
     ///
     /// # Errors
-    /// The file cannot be read, or has neither bands nor wavelengths.
+    /// The file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
-        if safetensors {
-            return read_grids(path).map(Like::from_grids);
+        let extension = path.extension();
+        if extension.is_some_and(|extension| extension == "safetensors") {
+            return match read_grids(path) {
+                Ok(grids) => Like::from_grids(grids).map_err(|error| error.in_file(path)),
+                Err(error) if matches!(error.problem, Problem::Missing(_)) => Ok(Like::default()),
+                Err(error) => Err(error),
+            };
         }
+        let objects = reader::read(path, &ReadOptions::default())?;
+        let objects: Vec<Object> = objects.collect::<Result<_>>()?;
         let mut like = Like::default();
-        for (row, object) in reader::read(path, &ReadOptions::default())?.enumerate() {
-            for (modality, measurement) in object?.measurements {
-                let rows = like.samplings.entry(modality).or_default();
-                rows.resize(row, None);
-                rows.push(sampling(measurement));
+        let count = objects.len();
+        for (row, object) in objects.into_iter().enumerate() {
+            for (modality, measurement) in object.measurements {
+                let rows = like.samplings.entry(modality);
+                let rows = rows.or_insert_with(|| vec![None; count]);
+                rows[row] = sampling(measurement);
             }
-        }
-        like.samplings.retain(|_, rows| rows.iter().any(Option::is_some));
-        if like.samplings.is_empty() {
-            let problem = Problem::Missing("bands or wavelengths to decode onto".to_owned());
-            return Err(DataError::new(Place::file(path), problem));
         }
         Ok(like)
     }
 
-    fn from_grids(grids: BTreeMap<ModalityId, Grid>) -> Self {
-        let rows = |grid: Grid| match grid {
-            Grid::Bands(bands) => vec![Some(in_bands(bands))],
-            Grid::Wavelengths(rows) => rows.into_iter().map(|w| Some(on_grid(w))).collect(),
-        };
-        let samplings = grids.into_iter().map(|(modality, grid)| (modality, rows(grid)));
-        Like {
-            samplings: samplings.collect(),
+    fn from_grids(grids: BTreeMap<ModalityId, Grid>) -> Result<Self> {
+        let mut like = Like::default();
+        for (modality, grid) in grids {
+            let rows = match grid {
+                Grid::Bands(bands) => vec![Some(in_bands(bands))],
+                Grid::Wavelengths(rows) => {
+                    let rows = rows.into_iter().enumerate();
+                    let rows = rows.map(|(row, grid)| wavelengths(modality, row, grid));
+                    rows.collect::<Result<_>>()?
+                }
+            };
+            like.samplings.insert(modality, rows);
         }
+        Ok(like)
     }
 
     /// The sampling of a modality in row `row`.
@@ -90,11 +99,28 @@ fn in_bands(bands: Vec<String>) -> Measurement {
     })
 }
 
-fn on_grid(mut wavelength: Vec<f32>) -> Measurement {
-    // Rows of tensor files are filled with zeros to the longest spectrum.
-    while wavelength.last().is_some_and(|last| *last <= 0.0) {
-        wavelength.pop();
+/// A row of a tensor file; none where it lacks the spectrum.
+fn wavelengths(
+    modality: ModalityId,
+    row: usize,
+    mut grid: Vec<f32>,
+) -> Result<Option<Measurement>> {
+    // Rows are filled with zeros to the longest spectrum, or with NaN throughout.
+    while grid.last().is_some_and(|last| *last <= 0.0 || last.is_nan()) {
+        grid.pop();
     }
+    if grid.is_empty() {
+        return Ok(None);
+    }
+    if grid.iter().all(|w| w.is_finite()) && grid.is_sorted_by(|a, b| a < b) {
+        return Ok(Some(on_grid(grid)));
+    }
+    let place = Place::field(format!("{modality}/wavelength")).with_object(row.to_string());
+    let problem = "wavelengths are not finite and increasing".to_owned();
+    Err(DataError::new(place, Problem::Values(problem)))
+}
+
+fn on_grid(wavelength: Vec<f32>) -> Measurement {
     Measurement::Spectrum(Spectrum {
         flux: Vec::new(),
         ivar: Vec::new(),

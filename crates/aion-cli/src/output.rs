@@ -126,11 +126,6 @@ impl<R> Sink<R> {
         })
     }
 
-    /// Where the output will be.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Rows taken so far.
     pub fn len(&self) -> usize {
         self.total

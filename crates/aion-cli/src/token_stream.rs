@@ -1,6 +1,8 @@
 //! An input as batches of tokens, whatever it holds: measurements go through the codecs, tokens are
 //! taken as they are.
 
+use std::collections::BTreeMap;
+
 use aion_codec::CodecSet;
 use aion_data::{DataError, ModalityId, Object, ObjectTokens, Place, Problem, TokenRow};
 use aion_model::ModelError;
@@ -50,6 +52,11 @@ impl<'a> TokenStream<'a> {
             problems: Problems::new(input.on_error),
             ranges: Ranges::new(by_object),
         })
+    }
+
+    /// Length of the rows of padded sequences, in tokens; see [`Rows::sequence_lengths`].
+    pub fn sequence_lengths(&self) -> &BTreeMap<ModalityId, usize> {
+        self.rows.sequence_lengths()
     }
 
     /// The next batch, without the objects that are bad; `None` at the end.

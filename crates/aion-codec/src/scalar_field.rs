@@ -172,7 +172,7 @@ impl ScalarFieldCodec {
 
     /// Codes of cropped maps, 144 each for the published configuration.
     pub fn encode(&self, maps: &[Vec<f32>], device: &Device) -> Vec<Vec<u16>> {
-        let latent = self.latent(maps, device);
+        let latent = self.latent(maps, device).permute([0, 3, 1, 2]);
         let [_, channels, height, width] = latent.dims();
         let positions = height * width;
         let values: Vec<f32> = latent.into_data().iter::<f32>().collect();
@@ -182,9 +182,9 @@ impl ScalarFieldCodec {
             .collect()
     }
 
-    /// Latents before rounding, `(batch, channels, 12, 12)`.
+    /// Latents before rounding, `(batch, 12, 12, channels)`.
     pub fn latent(&self, maps: &[Vec<f32>], device: &Device) -> Tensor<4> {
-        let data = TensorData::new(maps.concat(), [maps.len(), 1, CROP, CROP]);
+        let data = TensorData::new(maps.concat(), [maps.len(), CROP, CROP, 1]);
         let input = Tensor::from_data(data, device);
         let down = |x, conv: &Conv2d| activation::relu(conv.forward(x));
         let hidden = self
@@ -205,7 +205,8 @@ impl ScalarFieldCodec {
             .flat_map(|codes| self.quantizer.decode(codes))
             .collect();
         let shape = [codes.len(), self.quantizer.num_channels(), side, side];
-        let latent = Tensor::from_data(TensorData::new(latent, shape), device);
+        let latent: Tensor<4> = Tensor::from_data(TensorData::new(latent, shape), device);
+        let latent = latent.permute([0, 2, 3, 1]);
         let hidden = self.decoder_conv.forward(self.decode_proj.forward(latent));
         let hidden = self
             .decoder_residual
@@ -215,7 +216,7 @@ impl ScalarFieldCodec {
         let output = activation::sigmoid(self.up.iter().fold(hidden, up));
         let stretched = output * (1.0 + 2.0 * self.extension) - self.extension;
         let output = stretched.clamp(0.0, 1.0);
-        let [_, _, height, width] = output.dims();
+        let [_, height, width, _] = output.dims();
         let values: Vec<f32> = output.into_data().iter::<f32>().collect();
         let map = |field: &[f32]| ScalarField {
             height,

@@ -10,6 +10,7 @@
 //! | scalar field | `<key>/field` (B,H,W) or (B,1,H,W) | |
 //!
 //! Numbers may be f16, bf16, f32, f64 or whole numbers. A spectrum without `mask` has no bad pixels.
+//! Rows of a catalogue are as long as the longest, or as the metadata entry `catalog/length` asks.
 //! What a file lists is used as listed: positions given as `tok_ra/value` are measurements.
 //!
 //! Objects of one file need not be alike. A boolean tensor `<key>/present` (B,) says which rows hold a

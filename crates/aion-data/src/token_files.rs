@@ -7,7 +7,8 @@
 //!
 //! *Safetensors* (`.safetensors`): one tensor (B,n) a modality, all −1 in a row that lacks it.
 //! A catalogue holds as many tokens as its object has values; the rest of its row is 9999, as in the
-//! reference. Identifiers, positions and flags are as in tensor files of observations.
+//! reference. Rows are as long as the longest, or as the metadata entry `catalog/length` asks.
+//! Identifiers, positions and flags are as in tensor files of observations.
 
 mod parquet;
 mod tensors;
@@ -25,6 +26,8 @@ pub type TokenMetadata = BTreeMap<String, String>;
 
 /// Padding of catalogue tokens in files.
 const PADDING: i64 = 9999;
+/// Metadata entry `<key>/length`: the least length of a sequence's rows.
+const LENGTH: &str = "length";
 /// The token that stands where a modality is absent.
 const ABSENT: i64 = -1;
 

@@ -81,7 +81,7 @@ pub fn attend(
         let split = |tensor: &Tensor<3>, start: usize, rows: usize, len: usize| {
             tensor
                 .clone()
-                .slice([start..start + rows])
+                .narrow(0, start, rows)
                 .reshape([count, len, heads, head_dim])
                 .swap_dims(1, 2)
         };

@@ -1,16 +1,22 @@
 //! Parameters, layers and fused operations under the codecs and the model.
 //!
 //! [`weights`] says where a parameter comes from (a mapped checkpoint or a seed) and under which
-//! name it is saved; [`layer`] holds the layers; [`attention`] runs over ragged batches.
+//! name it is saved; [`layer`] holds the layers; [`attention`] runs over ragged batches; [`conv`]
+//! and its neighbours are the CPU's kernels, used where no gradient is wanted.
 
 pub mod attention;
+pub mod conv;
 pub mod error;
+mod gate;
 pub mod init;
 pub mod layer;
+mod memory;
+mod simd;
 pub mod tensor_file;
 pub mod weights;
 
 pub use attention::{Segments, attend, means, spread};
+pub use conv::Activation;
 pub use error::WeightsError;
 pub use init::Init;
 pub use weights::{LoadReport, WeightNames, Weights};

@@ -44,6 +44,7 @@ impl Layout {
             let start = end;
             let registers = (registers > 0).then_some((None, registers));
             let parts = parts.iter().map(|(id, part)| (Some(*id), len(part)));
+            let parts = parts.filter(|(_, length)| *length > 0);
             for (modality, length) in registers.into_iter().chain(parts) {
                 let rows = end..end + length;
                 end = rows.end;

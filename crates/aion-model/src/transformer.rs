@@ -358,8 +358,11 @@ fn by_modality<T>(
 ) -> BTreeMap<ModalityId, Vec<i64>> {
     let mut collected: BTreeMap<ModalityId, Vec<i64>> = BTreeMap::new();
     for (modality, part) in batch.iter().flatten() {
-        let values = values(part).iter().map(|value| i64::from(*value));
-        collected.entry(*modality).or_default().extend(values);
+        let values = values(part);
+        if !values.is_empty() {
+            let values = values.iter().map(|value| i64::from(*value));
+            collected.entry(*modality).or_default().extend(values);
+        }
     }
     collected
 }

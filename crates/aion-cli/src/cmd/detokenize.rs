@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use aion_codec::catalog::CODES_PER_SOURCE;
 use aion_codec::{CodecError, CodecSet};
 use aion_data::{Measurement, ModalityId, Object, TokenRow};
 
@@ -54,6 +55,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let codecs = CodecSet::new(&model.folder, &device);
     let input = (&args.input, &args.compute);
     let mut stream = TokenStream::open("decoding", input, Accept::Tokens, &codecs, args.json)?;
+    for (modality, length) in stream.sequence_lengths() {
+        let sources = length / CODES_PER_SOURCE;
+        provenance.note(format!("{modality}/length"), sources.to_string());
+    }
     while let Some(batch) = stream.next(&mut provenance)? {
         let modalities = present(&batch);
         provenance.uses_codecs(modalities.iter().copied());

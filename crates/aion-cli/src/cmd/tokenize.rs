@@ -46,6 +46,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let input = (&args.input, &args.compute);
     let mut stream =
         TokenStream::open("tokenising", input, Accept::Observations, &codecs, args.json)?;
+    for (modality, length) in stream.sequence_lengths() {
+        provenance.note(format!("{modality}/length"), length.to_string());
+    }
     while let Some(batch) = stream.next(&mut provenance)? {
         let rows: Vec<_> = batch.into_iter().map(|located| located.row).collect();
         provenance.holds(rows.iter().flat_map(|row| row.tokens.keys().copied()));

@@ -11,7 +11,7 @@ use aion_data::Object;
 use anyhow::{Context, Result};
 
 /// Seed of the demo's sky; no training run may use it.
-pub const DEMO_SEED: u64 = 20_260_401;
+pub const DEMO_SEED: u64 = 1009;
 /// Faintest galaxy and star whose spectrum is worth a look, r magnitude.
 const FAINTEST: f64 = 20.0;
 /// Surveys that look at the simulated galaxies, in turn.

@@ -37,9 +37,8 @@ pub fn card(place: usize, study: &Study, row: &Row, figures: &Figures) -> Result
         // Writing to a string cannot fail.
         let _ = write!(head, " <span class=\"quiet\">{}</span>", escape(part.unwrap_or_default()));
     }
-    let open = if place == 0 { " open" } else { "" };
     Ok(format!(
-        "<details class=\"card\" id=\"object-{place}\"{open}><summary>{head}</summary>\n{html}</details>\n"
+        "<details class=\"card\" id=\"object-{place}\"><summary>{head}</summary>\n{html}</details>\n"
     ))
 }
 

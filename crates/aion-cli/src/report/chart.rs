@@ -23,8 +23,12 @@ pub const TEAL: RGBColor = RGBColor(0x1d, 0xa0, 0x8c);
 /// Simulated objects among real ones.
 pub const VIOLET: RGBColor = RGBColor(0x93, 0x5f, 0xd3);
 
-/// Pixels of the margin above a chart, which holds title and legend.
-const HEAD: u32 = 26;
+/// Pixels of a line of title or legend above a chart.
+const LINE: u32 = 22;
+/// Charts narrower than this have title and legend below each other, pixels.
+const NARROW: u32 = 700;
+/// Usual width of a letter, pixels.
+const LETTER: f64 = 6.7;
 const FONT: &str = "sans-serif";
 
 /// A drawing area of a chart.
@@ -66,9 +70,11 @@ pub fn draw(
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-        let (head, body) = root.split_vertically(HEAD);
+        let two_lines = width < NARROW && !title.is_empty() && !legend.is_empty();
+        let (head, body) = root.split_vertically(if two_lines { 2 * LINE } else { LINE + 4 });
         head.draw_text(title, &text(13.5, &INK), (8, 6))?;
-        draw_legend(&head, width, legend)?;
+        let top = if two_lines { LINE as i32 } else { 0 };
+        draw_legend(&head, (width as i32, top), legend)?;
         paint(&body)?;
         root.present()?;
     }
@@ -76,16 +82,19 @@ pub fn draw(
 }
 
 /// Samples of line and their names, from the right end leftwards.
-fn draw_legend(head: &Area, width: u32, legend: &[(&str, RGBColor)]) -> Result<()> {
-    let mut right = width as i32 - 14;
+fn draw_legend(
+    head: &Area,
+    (width, top): (i32, i32),
+    legend: &[(&str, RGBColor)],
+) -> Result<()> {
+    let mut right = width - 14;
     let anchor = Pos::new(HPos::Right, VPos::Top);
     for (name, colour) in legend.iter().rev() {
-        head.draw_text(name, &text(12.0, &INK).pos(anchor), (right, 7))?;
-        // Letters of the usual fonts are about half as wide as they are high.
-        right -= (name.chars().count() as f64 * 6.2) as i32 + 6;
-        let sample = vec![(right - 18, 12), (right, 12)];
+        head.draw_text(name, &text(12.0, &INK).pos(anchor), (right, top + 7))?;
+        right -= (name.chars().count() as f64 * LETTER) as i32 + 6;
+        let sample = vec![(right - 18, top + 12), (right, top + 12)];
         head.draw(&PathElement::new(sample, colour.stroke_width(3)))?;
-        right -= 32;
+        right -= 30;
     }
     Ok(())
 }

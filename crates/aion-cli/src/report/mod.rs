@@ -20,6 +20,7 @@ pub mod object_figures;
 pub mod page;
 pub mod picture;
 pub mod posterior_figure;
+pub mod questions;
 pub mod sample_figures;
 pub mod scatter_figure;
 pub mod spectral_lines;

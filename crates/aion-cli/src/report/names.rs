@@ -59,32 +59,54 @@ pub fn surveys(object: &Object) -> String {
 
 /// What was measured, counting single numbers: `image, spectrum, 14 numbers`.
 pub fn measured(object: &Object) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let count = |kind: Kind| {
-        let of_kind = object.measurements.keys().filter(|id| id.info().kind == kind);
-        of_kind.count()
+    let words = |(kind, count): (Kind, usize)| match (name(kind).0, count) {
+        ("number", 1) => "1 number".to_owned(),
+        ("number", count) => format!("{count} numbers"),
+        (name, 1) => name.to_owned(),
+        (name, count) => format!("{count} × {name}"),
     };
-    let kinds = [
-        (Kind::Image, "image"),
-        (Kind::Spectrum, "spectrum"),
-        (Kind::Coefficients, "XP"),
-        (Kind::ScalarField, "segmap"),
-        (Kind::Catalog, "catalogue"),
-    ];
-    for (kind, name) in kinds {
-        match count(kind) {
-            0 => {}
-            1 => parts.push(name.to_owned()),
-            _ if kind == Kind::Coefficients => parts.push(name.to_owned()),
-            several => parts.push(format!("{several} × {name}")),
-        }
-    }
-    match count(Kind::Scalar) {
-        0 => {}
-        1 => parts.push("1 number".to_owned()),
-        numbers => parts.push(format!("{numbers} numbers")),
-    }
+    let parts: Vec<String> = counts(object).map(words).collect();
     parts.join(", ")
+}
+
+/// The same in few letters: `img spec seg cat 14 num`.
+pub fn measured_shortly(object: &Object) -> String {
+    let letters = |(kind, count): (Kind, usize)| match (name(kind).1, count) {
+        ("num", count) => format!("{count} num"),
+        (name, 1) => name.to_owned(),
+        (name, count) => format!("{count}{name}"),
+    };
+    let parts: Vec<String> = counts(object).map(letters).collect();
+    parts.join(" ")
+}
+
+/// Measurements of each kind; the two arms of Gaia's XP count as one.
+fn counts(object: &Object) -> impl Iterator<Item = (Kind, usize)> {
+    let kinds = [
+        Kind::Image,
+        Kind::Spectrum,
+        Kind::Coefficients,
+        Kind::ScalarField,
+        Kind::Catalog,
+        Kind::Scalar,
+    ];
+    kinds.into_iter().filter_map(|kind| {
+        let count = object.measurements.keys().filter(|id| id.info().kind == kind).count();
+        let count = if kind == Kind::Coefficients { count.min(1) } else { count };
+        (count > 0).then_some((kind, count))
+    })
+}
+
+/// A kind's name, in full and in few letters.
+fn name(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Image => ("image", "img"),
+        Kind::Spectrum => ("spectrum", "spec"),
+        Kind::Coefficients => ("XP", "XP"),
+        Kind::ScalarField => ("segmap", "seg"),
+        Kind::Catalog => ("catalogue", "cat"),
+        Kind::Scalar => ("number", "num"),
+    }
 }
 
 /// `simulated` or `real`.

@@ -15,18 +15,20 @@ use crate::report::stretch::{colour_names, colours, residual};
 use crate::report::study::{Answer, Study};
 use crate::report::terminal::shortened;
 
-fn shown(id: &str) -> String {
-    shortened(id, 44)
+/// An object's name in a chart, which says what is simulated.
+fn shown(study: &Study) -> String {
+    let id = shortened(&study.object.id, 44);
+    if study.object.simulated { format!("{id} (simulated)") } else { id }
 }
 
 /// A figure about one object.
 pub fn of_object(place: usize, study: &Study, what: &str, caption: String, drawing: Drawing) -> Figure {
     let object = &study.object;
     let mark = origin_mark(object.simulated);
-    let stem = names::file_stem(&object.id);
+    let (origin, stem) = (names::origin(object), names::file_stem(&object.id));
     Figure {
         object: Some(place),
-        name: format!("{place:03}-{stem}-{what}"),
+        name: format!("{place:03}-{origin}-{stem}-{what}"),
         caption: format!("<b>{}</b> {mark} {caption}", escape(&object.id)),
         drawing,
     }
@@ -74,7 +76,7 @@ fn over_spectrum(
         name,
         colour,
     };
-    let title = format!("{}  {}", names::modality(id), shown(&study.object.id));
+    let title = format!("{}  {}", names::modality(id), shown(study));
     let redshift = study.redshift.truth;
     let Some(svg) = compared(&title, observed, &overlay, redshift)? else {
         return Ok(None);
@@ -124,7 +126,7 @@ pub fn predicted_spectra(place: usize, study: &Study) -> Result<Vec<Figure>> {
 /// # Errors
 /// The chart cannot be drawn.
 pub fn posterior(place: usize, study: &Study) -> Result<Option<Figure>> {
-    let drawn = posterior_figure::posterior(&shown(&study.object.id), &study.redshift)?;
-    let caption = "redshift posterior as the model is shown more".to_owned();
+    let drawn = posterior_figure::posterior(&shown(study), &study.redshift)?;
+    let caption = "redshift posterior".to_owned();
     Ok(drawn.map(|svg| of_object(place, study, "redshift", caption, Drawing::Svg(svg))))
 }

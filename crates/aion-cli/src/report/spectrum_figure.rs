@@ -1,5 +1,7 @@
 //! A spectrum with what the codec or the model makes of it.
 
+use std::ops::Range;
+
 use aion_data::Spectrum;
 use anyhow::Result;
 use plotters::prelude::*;
@@ -14,6 +16,10 @@ const SIZE: (u32, u32) = (920, 340);
 const RESIDUALS: u32 = 92;
 /// Points along the figure; pixels of the spectrum are averaged between them.
 const BINS: usize = 760;
+/// The same along a small figure.
+const SMALL_BINS: usize = 300;
+/// How far a poor prediction may stretch the flux axis, in heights of the observed spectrum.
+const MOST_STRETCH: f64 = 1.0;
 /// Largest residual shown, in units of the noise.
 const MAX_RESIDUAL: f64 = 5.0;
 /// Nearest that two names of lines stand, in shares of the axis.
@@ -52,11 +58,10 @@ pub fn compared(
     overlay: &Overlay,
     redshift: Option<f64>,
 ) -> Result<Option<String>> {
-    let binned = Binned::new(observed, overlay.spectrum);
-    let both = binned.observed.iter().chain(&binned.overlay).copied();
+    let binned = Binned::new(observed, overlay.spectrum, BINS);
     let (Some(x), Some(y)) = (
         chart::span(binned.wavelength.iter().copied(), 0.0, 0.01),
-        chart::span(both, 0.004, 0.12),
+        binned.flux_axis(),
     ) else {
         return Ok(None);
     };
@@ -86,10 +91,10 @@ pub fn compared(
 /// # Errors
 /// The chart cannot be drawn.
 pub fn alone(title: &str, spectrum: &Spectrum, colour: RGBColor) -> Result<Option<String>> {
-    let binned = Binned::new(spectrum, spectrum);
+    let binned = Binned::new(spectrum, spectrum, SMALL_BINS);
     let (Some(x), Some(y)) = (
         chart::span(binned.wavelength.iter().copied(), 0.0, 0.01),
-        chart::span(binned.observed.iter().copied(), 0.004, 0.12),
+        chart::span(binned.observed.iter().copied(), 0.003, 0.12),
     ) else {
         return Ok(None);
     };
@@ -136,7 +141,7 @@ pub fn series(title: &str, values: &[f32], colour: RGBColor) -> Result<Option<St
 
 fn residuals(
     area: &Area,
-    x: std::ops::Range<f64>,
+    x: Range<f64>,
     binned: &Binned,
     colour: RGBColor,
 ) -> Result<()> {
@@ -186,7 +191,7 @@ fn mark_lines(chart: &mut Chart, redshift: f64, axes: &Axes) -> Result<()> {
 }
 
 impl Binned {
-    fn new(observed: &Spectrum, overlay: &Spectrum) -> Self {
+    fn new(observed: &Spectrum, overlay: &Spectrum, bins: usize) -> Self {
         let valid = |&i: &usize| {
             let masked = observed.mask.get(i).copied().unwrap_or_default();
             let known = observed.ivar.get(i).is_none_or(|ivar| *ivar > 0.0);
@@ -199,7 +204,7 @@ impl Binned {
             overlay: Vec::new(),
             residual: Vec::new(),
         };
-        for bin in pixels.chunks(pixels.len().div_ceil(BINS).max(1)) {
+        for bin in pixels.chunks(pixels.len().div_ceil(bins).max(1)) {
             let mean = |values: &dyn Fn(usize) -> f64| {
                 bin.iter().map(|pixel| values(*pixel)).sum::<f64>() / bin.len() as f64
             };
@@ -215,6 +220,18 @@ impl Binned {
             }));
         }
         binned
+    }
+
+    /// Holds the observed flux and, as far as it is near, the overlay; room for names above.
+    fn flux_axis(&self) -> Option<Range<f64>> {
+        let observed = chart::span(self.observed.iter().copied(), 0.001, 0.08)?;
+        let height = observed.end - observed.start;
+        let overlay = chart::span(self.overlay.iter().copied(), 0.001, 0.08);
+        let overlay = overlay.unwrap_or_else(|| observed.clone());
+        let (reach, room) = (MOST_STRETCH * height, 0.1 * height);
+        let low = observed.start.min(overlay.start.max(observed.start - reach));
+        let high = observed.end.max(overlay.end.min(observed.end + reach));
+        Some(low..high + room)
     }
 }
 

@@ -15,8 +15,9 @@ use anyhow::Result;
 use crate::problems::Problems;
 use crate::report::agreement::{Agreement, agreement};
 use crate::report::ask::{Question, answer};
-use crate::report::names::{is_catalogue_number, redshift};
+use crate::report::names::redshift;
 use crate::report::neighbours::{Neighbour, neighbours};
+use crate::report::questions::{absent_question, redshift_contexts, withheld_questions};
 
 /// Measurements that pass through a codec together.
 const CODEC_BATCH: usize = 8;
@@ -252,7 +253,7 @@ impl Instruments<'_> {
     fn ask_measurements(
         &self,
         studies: &mut [Study],
-        questions: impl Fn(&Study, usize, &BTreeSet<ModalityId>) -> Vec<Question>,
+        questions: impl Fn(&ObjectTokens, usize, &BTreeSet<ModalityId>) -> Vec<Question>,
         into: impl Fn(&mut Study) -> &mut BTreeMap<ModalityId, Answer>,
     ) -> Result<()> {
         let targets: BTreeSet<ModalityId> =
@@ -260,7 +261,7 @@ impl Instruments<'_> {
         let asked: Vec<Question> = studies
             .iter()
             .enumerate()
-            .flat_map(|(object, study)| questions(study, object, &targets))
+            .flat_map(|(object, study)| questions(&study.tokens, object, &targets))
             .collect();
         let mut likeliest: BTreeMap<ModalityId, Vec<(usize, Vec<u16>)>> = BTreeMap::new();
         answer(self.model, &asked, |place, id, prediction: Prediction| {
@@ -307,108 +308,5 @@ impl Instruments<'_> {
             Codec::Scalar(codec) => codec.grid(),
             _ => None,
         })
-    }
-}
-
-/// The tokens of the modalities that `keep` wants.
-fn select(tokens: &ObjectTokens, keep: impl Fn(ModalityId) -> bool) -> ObjectTokens {
-    let kept = tokens.iter().filter(|(id, _)| keep(**id));
-    kept.map(|(id, tokens)| (*id, tokens.clone())).collect()
-}
-
-/// What the redshift is asked from: the numbers, then images too, then spectra too.
-fn redshift_contexts(tokens: &ObjectTokens) -> Vec<(&'static str, ObjectTokens)> {
-    let is_pixels = |id: ModalityId| {
-        matches!(id.info().kind, Kind::Image | Kind::ScalarField | Kind::Catalog)
-    };
-    let is_spectrum = |id: ModalityId| id.info().kind == Kind::Spectrum;
-    let mut shown = ObjectTokens::new();
-    let mut contexts = Vec::new();
-    let groups = [
-        ("photometry", "photometry", select(tokens, is_catalogue_number)),
-        ("image", "+ image", select(tokens, is_pixels)),
-        ("spectrum", "+ spectrum", select(tokens, is_spectrum)),
-    ];
-    for (alone, added, group) in groups {
-        if group.is_empty() {
-            continue;
-        }
-        let label = if shown.is_empty() { alone } else { added };
-        shown.extend(group);
-        contexts.push((label, shown.clone()));
-    }
-    contexts
-}
-
-/// Everything that the object lacks, from everything that it has.
-fn absent_question(study: &Study, object: usize, targets: &BTreeSet<ModalityId>) -> Vec<Question> {
-    let lacking = |id: &&ModalityId| !study.tokens.contains_key(id) && redshift() != Some(**id);
-    vec![Question {
-        object,
-        context: study.tokens.clone(),
-        targets: targets.iter().filter(lacking).copied().collect(),
-    }]
-}
-
-/// Each number from the other numbers; spectra from images and numbers.
-fn withheld_questions(
-    study: &Study,
-    object: usize,
-    targets: &BTreeSet<ModalityId>,
-) -> Vec<Question> {
-    let measured = study.tokens.keys().copied().filter(|id| targets.contains(id));
-    let (spectra, others): (Vec<ModalityId>, Vec<ModalityId>) =
-        measured.partition(|id| id.info().kind == Kind::Spectrum);
-    let numbers = others.into_iter().filter(|id| is_catalogue_number(*id));
-    let mut questions: Vec<Question> = numbers
-        .map(|target| Question {
-            object,
-            context: select(&study.tokens, |id| is_catalogue_number(id) && id != target),
-            targets: vec![target],
-        })
-        .collect();
-    let seen = |id: ModalityId| {
-        id.info().kind != Kind::Spectrum && redshift() != Some(id) && !id.info().is_position()
-    };
-    questions.push(Question {
-        object,
-        context: select(&study.tokens, seen),
-        targets: spectra,
-    });
-    questions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens(keys: &[&str]) -> ObjectTokens {
-        let known = keys.iter().filter_map(|key| ModalityId::from_key(key));
-        known.map(|id| (id, vec![0; id.info().num_tokens()])).collect()
-    }
-
-    #[test]
-    fn the_redshift_is_never_shown_when_it_is_asked_for() {
-        let all = tokens(&["tok_z", "tok_flux_g", "tok_image", "tok_spectrum_desi", "tok_ra"]);
-        let contexts = redshift_contexts(&all);
-        let labels: Vec<&str> = contexts.iter().map(|(label, _)| *label).collect();
-        assert_eq!(labels, ["photometry", "+ image", "+ spectrum"]);
-        for (_, context) in &contexts {
-            assert!(context.keys().all(|id| !["tok_z", "tok_ra"].contains(&id.key())));
-        }
-        assert_eq!(redshift_contexts(&tokens(&["tok_spectrum_sdss"]))[0].0, "spectrum");
-    }
-
-    #[test]
-    fn withheld_measurements_are_not_in_their_context() {
-        let study = Study {
-            tokens: tokens(&["tok_flux_g", "tok_flux_r", "tok_spectrum_desi", "tok_z"]),
-            ..Study::default()
-        };
-        let targets = study.tokens.keys().copied().collect();
-        for question in withheld_questions(&study, 0, &targets) {
-            assert!(question.targets.iter().all(|id| !question.context.contains_key(id)));
-            assert!(question.context.keys().all(|id| id.key() != "tok_z"));
-        }
     }
 }

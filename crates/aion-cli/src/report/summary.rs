@@ -27,6 +27,9 @@ pub struct Row {
     pub class: Option<String>,
     /// What was measured, in words.
     pub measured: String,
+    /// The same in few letters.
+    #[serde(skip)]
+    pub measured_shortly: String,
     /// Tokens of each modality.
     pub tokens: BTreeMap<&'static str, usize>,
     /// Tokens altogether.
@@ -115,6 +118,7 @@ fn row(study: &Study, all: &[Study], sources: &BTreeMap<String, String>) -> Row 
         source: sources.get(&object.id).cloned(),
         class: class.map(|(_, class)| class.clone()),
         measured: names::measured(object),
+        measured_shortly: names::measured_shortly(object),
         tokens: study.tokens.iter().map(|(id, tokens)| (id.key(), tokens.len())).collect(),
         num_tokens: num_tokens(&study.tokens),
         reconstruction: by_key(&study.agreement),
@@ -138,9 +142,15 @@ fn by_key(found: &BTreeMap<ModalityId, Agreement>) -> BTreeMap<&'static str, Qua
     found.iter().map(|(id, found)| (id.key(), found.into())).collect()
 }
 
-/// `0.93`, or a dash.
+/// `0.93`, or a dash; large values lose their decimals.
 pub fn decimals(value: Option<f64>, digits: usize) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
+    let text = |value: f64| {
+        let digits = if value.abs() < 100.0 { digits } else { 0 };
+        let text = format!("{value:.digits$}");
+        let is_zero = text.chars().all(|c| "-0.".contains(c));
+        text.replace('-', if is_zero { "" } else { "\u{2212}" })
+    };
+    value.map_or_else(|| "–".to_owned(), text)
 }
 
 /// `0.12 %`, or a dash.

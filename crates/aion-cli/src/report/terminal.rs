@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::summary::{Row, decimals, interval, percent};
 
 /// Width where the output is no terminal.
-const PLAIN_WIDTH: usize = 140;
+const PLAIN_WIDTH: usize = 150;
 /// Between columns.
 const SPACE: usize = 2;
 
@@ -20,17 +20,17 @@ struct Column {
 }
 
 const COLUMNS: [Column; 11] = [
-    column("object", 14, 0, false, |row| row.object.clone()),
+    column("object", 18, 0, false, |row| row.object.clone()),
     column("origin", 9, 0, false, |row| origin(row).to_owned()),
-    column("survey", 6, 3, false, |row| row.survey.clone()),
-    column("measured", 14, 2, false, |row| row.measured.clone()),
-    column("tokens", 6, 6, true, |row| row.num_tokens.to_string()),
-    column("image R²", 8, 0, true, |row| decimals(row.image_r2, 2)),
+    column("survey", 8, 3, false, |row| row.survey.clone()),
+    column("measured", 12, 2, false, |row| row.measured_shortly.clone()),
+    column("tokens", 6, 5, true, |row| row.num_tokens.to_string()),
+    column("img R²", 6, 0, true, |row| decimals(row.image_r2, 2)),
     column("spec χ²", 7, 0, true, |row| decimals(row.spectrum_chi2, 2)),
-    column("numbers", 7, 4, true, |row| percent(row.numbers_error)),
-    column("z predicted (16–84 %)", 21, 0, false, |row| interval(row.redshift)),
+    column("numbers", 7, 1, true, |row| percent(row.numbers_error)),
+    column("z (16–84 %)", 19, 0, false, |row| interval(row.redshift)),
     column("z true", 6, 0, true, |row| decimals(row.redshift_true, 3)),
-    column("nearest", 12, 1, false, |row| {
+    column("nearest", 16, 4, false, |row| {
         row.nearest.first().map_or_else(|| "–".to_owned(), |near| near.object.clone())
     }),
 ];
@@ -94,7 +94,8 @@ pub fn table(rows: &[Row], width: usize) -> String {
     text
 }
 
-/// Takes from the widest column that can give, until the line fits.
+/// Takes from the widest column that can give, until the line fits; first from those that may be left
+/// out.
 fn shrink(widths: &mut [usize], columns: &[&Column], width: usize) {
     let spaces = SPACE * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + spaces > width {
@@ -102,7 +103,8 @@ fn shrink(widths: &mut [usize], columns: &[&Column], width: usize) {
             let heading = columns[*i].heading.chars().count();
             widths[*i] > columns[*i].least.max(heading)
         };
-        let Some(widest) = (0..widths.len()).filter(can_give).max_by_key(|i| widths[*i]) else {
+        let turn = |i: &usize| (columns[*i].leave_out > 0, widths[*i]);
+        let Some(widest) = (0..widths.len()).filter(can_give).max_by_key(turn) else {
             return;
         };
         widths[widest] -= 1;
@@ -166,6 +168,7 @@ mod tests {
             source: None,
             class: None,
             measured: "image, spectrum, segmap, catalogue, 13 numbers".to_owned(),
+            measured_shortly: "img spec seg cat 13 num".to_owned(),
             tokens: BTreeMap::new(),
             num_tokens: 1024,
             reconstruction: BTreeMap::new(),
@@ -190,7 +193,7 @@ mod tests {
             assert_eq!(table.lines().count(), 4);
             assert!(table.contains("simulated") && table.contains("0.300 (0.200–0.400)"));
         }
-        assert!(table(&rows, 300).contains("13 numbers"));
+        assert!(table(&rows, 300).contains("seg cat 13"));
     }
 
     #[test]

@@ -1,21 +1,17 @@
 //! The convolutional autoencoder of the image codec: MagViT without its transformer (arXiv
-//! 2310.05737), with squeeze-excite gates (arXiv 2012.13375).
+//! 2310.05737), with squeeze-excite gates (arXiv 2012.13375). Images are channels last.
 //!
 //! Numbers in weight names are positions in the published list of layers.
 
-use aion_kernel::layer::{Conv2d, LayerNorm};
-use aion_kernel::{Init, Weights};
-use burn::module::{Module, Param};
+use aion_kernel::layer::{Conv2d, LayerNorm, SqueezeExcite};
+use aion_kernel::{Activation, Weights};
+use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 
 use super::ImageConfig;
 
 /// Epsilon of the last norm of the encoder. Not stored in checkpoints.
 const NORM_EPSILON: f64 = 1e-5;
-/// Slope of the gates' activation below zero.
-const LEAKY_SLOPE: f64 = 0.1;
-/// The gates' smallest hidden size.
-const MIN_GATE_DIM: usize = 16;
 
 /// Encoder and decoder.
 #[derive(Module, Debug)]
@@ -54,20 +50,25 @@ impl Autoencoder {
         }
     }
 
-    /// `(batch, projection, 96, 96)` → `(batch, hidden, 24, 24)`
-    pub(super) fn encode(&self, input: Tensor<4>) -> Tensor<4> {
-        let start = self.conv_in.forward(input);
-        let hidden = self.encoder_layers.iter().fold(start, |x, l| l.forward(x));
-        let channels_last = hidden.permute([0, 2, 3, 1]);
-        self.encoder_norm
-            .forward(channels_last)
-            .permute([0, 3, 1, 2])
+    /// The first convolution's weight and bias, to be merged with the projection before it.
+    pub(super) fn conv_in(&self) -> (Tensor<4>, Tensor<1>) {
+        self.conv_in.parameters()
     }
 
-    /// `(batch, hidden, 24, 24)` → `(batch, projection, 96, 96)`
+    /// The last convolution's weight and bias, to be merged with the projection after it.
+    pub(super) fn conv_out(&self) -> (Tensor<4>, Tensor<1>) {
+        self.conv_out.parameters()
+    }
+
+    /// What follows the first convolution: `(batch, 96, 96, least)` → `(batch, 24, 24, hidden)`
+    pub(super) fn encode(&self, input: Tensor<4>) -> Tensor<4> {
+        let hidden = self.encoder_layers.iter().fold(input, |x, l| l.forward(x));
+        self.encoder_norm.forward(hidden)
+    }
+
+    /// What precedes the last convolution: `(batch, 24, 24, hidden)` → `(batch, 96, 96, least)`
     pub(super) fn decode(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = self.decoder_layers.iter().fold(input, |x, l| l.forward(x));
-        self.conv_out.forward(hidden)
+        self.decoder_layers.iter().fold(input, |x, l| l.forward(x))
     }
 }
 
@@ -124,14 +125,14 @@ impl Layer {
     }
 }
 
-/// `(batch, 4 c, h, w)` → `(batch, c, 2 h, 2 w)`
+/// `(batch, h, w, 4 c)` → `(batch, 2 h, 2 w, c)`, the channels being `(c, y, x)`
 fn pixel_shuffle(input: Tensor<4>) -> Tensor<4> {
-    let [batch, channels, height, width] = input.dims();
+    let [batch, height, width, channels] = input.dims();
     let channels = channels / 4;
     input
-        .reshape([batch, channels, 2, 2, height, width])
+        .reshape([batch, height, width, channels, 2, 2])
         .permute([0, 1, 4, 2, 5, 3])
-        .reshape([batch, channels, 2 * height, 2 * width])
+        .reshape([batch, 2 * height, 2 * width, channels])
 }
 
 /// `x + gate(elu(1×1 (elu(3×3 x))))`
@@ -153,49 +154,8 @@ impl ResidualUnit {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = activation::elu(self.conv.forward(input.clone()), 1.0);
-        let hidden = activation::elu(self.pointwise.forward(hidden), 1.0);
-        self.gate.forward(hidden) + input
-    }
-}
-
-/// Gates on channels from a softmax-weighted mean over pixels.
-#[derive(Module, Debug)]
-struct SqueezeExcite {
-    to_k: Conv2d,
-    squeeze: Conv2d,
-    excite_weight: Param<Tensor<4>>,
-    excite_bias: Param<Tensor<1>>,
-}
-
-impl SqueezeExcite {
-    fn new(weights: &Weights, dim: usize) -> Self {
-        let hidden = MIN_GATE_DIM.max(dim / 2);
-        let excite = weights.at("net.2");
-        SqueezeExcite {
-            to_k: Conv2d::new(&weights.at("to_k"), [dim, 1], 1),
-            squeeze: Conv2d::new(&weights.at("net.0"), [dim, hidden], 1),
-            // Closed at first, so that a new unit is the identity.
-            excite_weight: excite.param("weight", [dim, hidden, 1, 1], Init::Constant(0.0)),
-            excite_bias: excite.param("bias", [dim], Init::Constant(-10.0)),
-        }
-    }
-
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let [batch, dim, height, width] = input.dims();
-        let pixels = height * width;
-        let keys = self.to_k.forward(input.clone());
-        let weights = activation::softmax(keys.reshape([batch, 1, pixels]), 2);
-        let flat = input.clone().reshape([batch, dim, pixels]);
-        let context = flat.matmul(weights.swap_dims(1, 2));
-        let context = context.reshape([batch, dim, 1, 1]);
-        let hidden = activation::leaky_relu(self.squeeze.forward(context), LEAKY_SLOPE);
-        let hidden_dim = hidden.dims()[1];
-        let excite = self.excite_weight.val().reshape([dim, hidden_dim]);
-        let gates = hidden
-            .reshape([batch, hidden_dim])
-            .matmul(excite.transpose())
-            + self.excite_bias.val().unsqueeze();
-        input * activation::sigmoid(gates).reshape([batch, dim, 1, 1])
+        let hidden = self.conv.activated(input.clone(), Activation::Elu);
+        let hidden = self.pointwise.activated(hidden, Activation::Elu);
+        self.gate.gate_and_add(hidden, input)
     }
 }

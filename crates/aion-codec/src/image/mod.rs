@@ -14,7 +14,7 @@ pub(crate) use preprocess::centre_crop;
 pub use preprocess::{CROP, CompressedImage};
 
 use aion_data::{DataError, Image};
-use aion_kernel::layer::Conv2d;
+use aion_kernel::layer::{Conv2d, convolve_with};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -53,14 +53,38 @@ impl Projection {
         }
     }
 
-    /// `(batch, inputs, h, w)` → `(batch, outputs, h, w)`
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let [batch, inputs, height, width] = input.dims();
-        let outputs = self.weight.dims()[0];
-        let pixels = input.reshape([batch, inputs, height * width]);
-        let output = self.weight.val().unsqueeze::<3>().matmul(pixels);
-        let output = output + self.bias.val().reshape([1, outputs, 1]);
-        output.reshape([batch, outputs, height, width])
+    /// A convolution of this projection's output, as one convolution of its input and a channel of
+    /// ones. The bias becomes that channel's kernel, so that it counts inside the image only.
+    ///
+    /// # Shapes
+    /// `(outputs, hidden, k, k)` → `(outputs, inputs + 1, k, k)`
+    fn before(&self, conv: Tensor<4>) -> Tensor<4> {
+        let [outputs, hidden, kernel, _] = conv.dims();
+        let inputs = self.weight.dims()[1];
+        let bias = self.bias.val().reshape([hidden, 1]);
+        let projection = Tensor::cat(vec![self.weight.val(), bias], 1);
+        conv.permute([0, 2, 3, 1])
+            .reshape([outputs * kernel * kernel, hidden])
+            .matmul(projection)
+            .reshape([outputs, kernel, kernel, inputs + 1])
+            .permute([0, 3, 1, 2])
+    }
+
+    /// A convolution followed by this projection, as one convolution.
+    ///
+    /// # Shapes
+    /// `(hidden, inputs, k, k)`, `(hidden)` → `(outputs, inputs, k, k)`, `(outputs)`
+    fn after(&self, conv: Tensor<4>, bias: Tensor<1>) -> (Tensor<4>, Tensor<1>) {
+        let [hidden, inputs, kernel, _] = conv.dims();
+        let weight = self.weight.val();
+        let outputs = weight.dims()[0];
+        let conv = conv.reshape([hidden, inputs * kernel * kernel]);
+        let merged = weight.clone().matmul(conv);
+        let bias = weight.matmul(bias.reshape([hidden, 1])).reshape([outputs]);
+        (
+            merged.reshape([outputs, inputs, kernel, kernel]),
+            bias + self.bias.val(),
+        )
     }
 }
 
@@ -100,7 +124,7 @@ impl ImageCodec {
 
     /// Codes of a batch of compressed images, 576 each for the published configuration.
     pub fn encode(&self, images: &[CompressedImage], device: &Device) -> Vec<Vec<u16>> {
-        let latent = self.latent(images, device);
+        let latent = self.latent(images, device).permute([0, 3, 1, 2]);
         let [_, channels, height, width] = latent.dims();
         let positions = height * width;
         let values: Vec<f32> = latent.into_data().iter::<f32>().collect();
@@ -110,25 +134,36 @@ impl ImageCodec {
             .collect()
     }
 
-    /// Latents before rounding, `(batch, channels, 24, 24)`.
+    /// Latents before rounding, `(batch, 24, 24, channels)`.
     pub fn latent(&self, images: &[CompressedImage], device: &Device) -> Tensor<4> {
-        let flux: Vec<f32> = images.iter().flat_map(|i| i.flux.iter().copied()).collect();
-        // Fewer bands make the projection smaller; the published scale evens that out.
-        let scale = images
-            .iter()
-            .map(|image| (NUM_CHANNELS as f32 / image.num_bands() as f32).sqrt());
-        let batch = images.len();
-        let flux = TensorData::new(flux, [batch, NUM_CHANNELS, CROP, CROP]);
-        let scale = TensorData::new(scale.collect(), [batch, 1, 1, 1]);
-        let projected = self.subsample_in.forward(Tensor::from_data(flux, device))
-            * Tensor::from_data(scale, device);
-        self.pre_quant_proj.forward(self.model.encode(projected))
+        let pixels = CROP * CROP;
+        let mut input = vec![0.0; images.len() * pixels * (NUM_CHANNELS + 1)];
+        for (target, image) in input
+            .chunks_exact_mut(pixels * (NUM_CHANNELS + 1))
+            .zip(images)
+        {
+            // Fewer bands make the projection smaller; the published scale evens that out.
+            let scale = (NUM_CHANNELS as f32 / image.num_bands() as f32).sqrt();
+            for (pixel, target) in target.chunks_exact_mut(NUM_CHANNELS + 1).enumerate() {
+                for (channel, value) in target.iter_mut().enumerate() {
+                    let flux = image.flux.get(channel * pixels + pixel);
+                    *value = scale * flux.copied().unwrap_or(1.0);
+                }
+            }
+        }
+        let shape = [images.len(), CROP, CROP, NUM_CHANNELS + 1];
+        let input = Tensor::from_data(TensorData::new(input, shape), device);
+        let (weight, bias) = self.model.conv_in();
+        let hidden = convolve_with(input, self.subsample_in.before(weight), bias);
+        self.pre_quant_proj.forward(self.model.encode(hidden))
     }
 
-    /// Compressed flux of latents in all channels: `(batch, channels, 24, 24)` → `(batch, 9, 96, 96)`.
+    /// Compressed flux of latents in all channels: `(batch, 24, 24, channels)` → `(batch, 96, 96, 9)`.
     fn reconstruct(&self, latent: Tensor<4>) -> Tensor<4> {
         let hidden = self.model.decode(self.post_quant_proj.forward(latent));
-        self.subsample_out.forward(hidden)
+        let (weight, bias) = self.model.conv_out();
+        let (weight, bias) = self.subsample_out.after(weight, bias);
+        convolve_with(hidden, weight, bias)
     }
 
     /// Images of codes, each in the bands asked for and in those bands' own unit.
@@ -147,8 +182,9 @@ impl ImageCodec {
             .flat_map(|codes| self.quantizer.decode(codes))
             .collect();
         let shape = [codes.len(), self.quantizer.num_channels(), side, side];
-        let latent = Tensor::from_data(TensorData::new(latent, shape), device);
-        let flux = self.reconstruct(latent);
+        let latent: Tensor<4> = Tensor::from_data(TensorData::new(latent, shape), device);
+        let flux = self.reconstruct(latent.permute([0, 2, 3, 1]));
+        let flux = flux.permute([0, 3, 1, 2]);
         let [_, channels, height, width] = flux.dims();
         let values: Vec<f32> = flux.into_data().iter::<f32>().collect();
         values

@@ -72,7 +72,7 @@ impl<'a> Column<'a> {
             Kind::Spectrum => self.put_spectra(tensors),
             Kind::Scalar => self.put_values(1, tensors),
             Kind::Coefficients => self.put_values(self.modality.info().num_tokens(), tensors),
-            Kind::Catalog => self.put_catalogs(tensors),
+            Kind::Catalog => self.put_catalogs(tensors, metadata),
             Kind::ScalarField => self.put_scalar_fields(tensors)?,
         }
         let present: Vec<bool> = self.rows(|_| ()).map(|row| row.is_some()).collect();
@@ -217,10 +217,16 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn put_catalogs(self, tensors: &mut Vec<TensorOut<'a>>) {
+    fn put_catalogs(
+        self,
+        tensors: &mut Vec<TensorOut<'a>>,
+        metadata: &BTreeMap<String, String>,
+    ) {
         let count = |measurement| sources(measurement).len();
+        let asked = metadata.get(&tensor_name(self.modality, LENGTH));
+        let asked: usize = asked.and_then(|length| length.parse().ok()).unwrap_or(1);
         // At least one, all padding, so that every row has an extent.
-        let longest = self.rows(count).flatten().max().unwrap_or(0).max(1);
+        let longest = self.rows(count).flatten().max().unwrap_or(0).max(asked.max(1));
         type Value = fn(&Source) -> i64;
         let pixels: [(&str, Value); 2] = [
             ("X", |source| source.x.into()),

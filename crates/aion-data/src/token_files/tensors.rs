@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{ABSENT, PADDING, TokenMetadata, TokenReader, at, parse, wrong_count};
+use super::{ABSENT, LENGTH, PADDING, TokenMetadata, TokenReader, at, parse, wrong_count};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::ModalityId;
 use crate::tensor_files::TensorFile;
@@ -100,17 +100,19 @@ pub(super) fn write(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) ->
         .flat_map(|row| row.tokens.keys().copied())
         .collect();
     for modality in modalities {
-        tensors.push(tensor(modality, rows));
+        let asked = metadata.get(&format!("{modality}/{LENGTH}"));
+        let asked = asked.and_then(|length| length.parse().ok()).unwrap_or(1);
+        tensors.push(tensor(modality, rows, asked));
     }
     let identities: Vec<Identity<'_>> = rows.iter().map(Identity::from).collect();
     put_identities(&identities, &mut tensors, &mut metadata);
     write_tensors(path, tensors, &metadata)
 }
 
-fn tensor(modality: ModalityId, rows: &[TokenRow]) -> TensorOut<'_> {
+fn tensor(modality: ModalityId, rows: &[TokenRow], shortest: usize) -> TensorOut<'_> {
     let of = move |row: &TokenRow| row.tokens.get(&modality).map_or(0, Vec::len);
     // A catalogue without sources is one padding token; it is not absent.
-    let longest = rows.iter().map(of).max().unwrap_or(0).max(1);
+    let longest = rows.iter().map(of).max().unwrap_or(0).max(shortest.max(1));
     let padded = rows.iter().map(move |row| {
         let mut values: Vec<i64> = match row.tokens.get(&modality) {
             Some(tokens) => tokens.iter().map(|token| i64::from(*token)).collect(),

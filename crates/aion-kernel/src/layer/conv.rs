@@ -1,55 +1,181 @@
-//! Convolutions and their transposes, in one and two dimensions.
+//! Two-dimensional convolutions and their transposes.
 
 use burn::module::{Module, Param};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Tensor, module};
 
+use crate::conv::{
+    Activation, ConvShape, PatchWeight, WinogradWeight, convolve_patches, convolve_winograd,
+    is_winograd_shape,
+};
 use crate::init::Init;
+use crate::memory::{Derived, HostTensor, from_host};
 use crate::weights::Weights;
 
-/// Two-dimensional convolution with a square kernel, weight `(outputs, inputs, k, k)`.
+/// Two-dimensional convolution with a square kernel, weight `(outputs, inputs, k, k)`, on
+/// channels-last images.
 #[derive(Module, Debug)]
 pub struct Conv2d {
     weight: Param<Tensor<4>>,
     bias: Param<Tensor<1>>,
     stride: usize,
     padding: usize,
+    #[module(skip)]
+    packed: Packed,
+}
+
+/// A weight as the kernels want it, kept between calls.
+#[derive(Debug, Clone, Default)]
+struct Packed {
+    winograd: Derived<WinogradWeight>,
+    patches: Derived<PatchWeight>,
 }
 
 impl Conv2d {
     /// Reads `weight` and `bias`; padding is half the kernel, so that stride 1 keeps the size.
-    pub fn new(weights: &Weights, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
-        Self::strided(weights, [inputs, outputs], kernel, 1, kernel / 2)
+    pub fn new(weights: &Weights, channels: [usize; 2], kernel: usize) -> Self {
+        Self::strided(weights, channels, kernel, 1, kernel / 2)
     }
 
     /// The same with a stride and a padding.
     pub fn strided(
         weights: &Weights,
-        [inputs, outputs]: [usize; 2],
+        channels: [usize; 2],
         kernel: usize,
         stride: usize,
         padding: usize,
     ) -> Self {
-        let init = Init::fan_in(inputs * kernel * kernel);
-        let shape = [outputs, inputs, kernel, kernel];
+        let init = Init::fan_in(channels[0] * kernel * kernel);
+        Self::initialized(
+            weights,
+            channels,
+            kernel,
+            [stride, padding],
+            [init.clone(), init],
+        )
+    }
+
+    /// The same with given initial values of weight and bias.
+    pub fn initialized(
+        weights: &Weights,
+        [inputs, outputs]: [usize; 2],
+        kernel: usize,
+        [stride, padding]: [usize; 2],
+        [weight, bias]: [Init; 2],
+    ) -> Self {
         Conv2d {
-            weight: weights.param("weight", shape, init.clone()),
-            bias: weights.param("bias", [outputs], init),
+            weight: weights.param("weight", [outputs, inputs, kernel, kernel], weight),
+            bias: weights.param("bias", [outputs], bias),
             stride,
             padding,
+            packed: Packed::default(),
         }
     }
 
+    /// Weight and bias.
+    pub fn parameters(&self) -> (Tensor<4>, Tensor<1>) {
+        (self.weight.val(), self.bias.val())
+    }
+
     /// # Shapes
-    /// `(batch, inputs, h, w)` → `(batch, outputs, h / stride, w / stride)`
+    /// `(batch, h, w, inputs)` → `(batch, h / stride, w / stride, outputs)`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let (stride, padding) = (self.stride, self.padding);
-        let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
-        module::conv2d(input, self.weight.val(), Some(self.bias.val()), options)
+        self.activated(input, Activation::Linear)
+    }
+
+    /// The same, followed by an activation.
+    pub fn activated(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let parameters = self.parameters();
+        let steps = [self.stride, self.padding];
+        convolve(input, parameters, steps, activation, &self.packed)
     }
 }
 
-/// Transposed two-dimensional convolution, weight `(inputs, outputs, k, k)`.
+/// A convolution with a weight that is computed and not a parameter of its own.
+///
+/// # Shapes
+/// input `(batch, h, w, inputs)`, weight `(outputs, inputs, k, k)`, bias `(outputs)` →
+/// `(batch, h, w, outputs)` for odd k
+pub fn convolve_with(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let padding = weight.dims()[2] / 2;
+    let packed = Packed::default();
+    convolve(
+        input,
+        (weight, bias),
+        [1, padding],
+        Activation::Linear,
+        &packed,
+    )
+}
+
+fn convolve(
+    input: Tensor<4>,
+    (weight, bias): (Tensor<4>, Tensor<1>),
+    [stride, padding]: [usize; 2],
+    activation: Activation,
+    packed: &Packed,
+) -> Tensor<4> {
+    let hosts = (
+        HostTensor::of(&input),
+        HostTensor::of(&weight),
+        HostTensor::of(&bias),
+    );
+    if let (Some(host), Some(weight), Some(bias)) = hosts {
+        let [batch, height, width, inputs] = input.dims();
+        let [outputs, _, kernel, _] = weight.dims();
+        let shape = ConvShape {
+            batch,
+            height,
+            width,
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding,
+        };
+        let output = on_host(&host, &weight, &bias, &shape, activation, packed);
+        let [height, width] = shape.output_size();
+        return from_host(output, [batch, height, width, outputs], &input.device());
+    }
+    let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
+    let output = module::conv2d(channels_first(input), weight, Some(bias), options);
+    match activation {
+        Activation::Linear => channels_last(output),
+        Activation::Elu => burn::tensor::activation::elu(channels_last(output), 1.0),
+    }
+}
+
+fn on_host(
+    input: &HostTensor,
+    weight: &HostTensor,
+    bias: &HostTensor,
+    shape: &ConvShape,
+    activation: Activation,
+    packed: &Packed,
+) -> Vec<f32> {
+    let (input, bias) = (input.values(), bias.values());
+    if is_winograd_shape(shape) {
+        let packed = &packed.winograd;
+        let weight = packed.get(weight, |weight| WinogradWeight::new(weight, shape));
+        convolve_winograd(input, &weight, bias, shape, activation)
+    } else {
+        let packed = &packed.patches;
+        let weight = packed.get(weight, |weight| PatchWeight::new(weight, shape));
+        convolve_patches(input, &weight, bias, shape, activation)
+    }
+}
+
+/// `(batch, h, w, c)` → `(batch, c, h, w)`
+fn channels_first(images: Tensor<4>) -> Tensor<4> {
+    images.permute([0, 3, 1, 2])
+}
+
+/// `(batch, c, h, w)` → `(batch, h, w, c)`
+fn channels_last(images: Tensor<4>) -> Tensor<4> {
+    images.permute([0, 2, 3, 1])
+}
+
+/// Transposed two-dimensional convolution, weight `(inputs, outputs, k, k)`, on channels-last images.
 #[derive(Module, Debug)]
 pub struct ConvTranspose2d {
     weight: Param<Tensor<4>>,
@@ -78,82 +204,13 @@ impl ConvTranspose2d {
     }
 
     /// # Shapes
-    /// `(batch, inputs, h, w)` → `(batch, outputs, stride·h, stride·w)` for the sizes used here
+    /// `(batch, h, w, inputs)` → `(batch, stride·h, stride·w, outputs)` for the sizes used here
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let (stride, padding) = (self.stride, self.padding);
         let options =
             ConvTransposeOptions::new([stride, stride], [padding, padding], [0, 0], [1, 1], 1);
-        module::conv_transpose2d(input, self.weight.val(), Some(self.bias.val()), options)
-    }
-}
-
-/// One-dimensional convolution, weight `(outputs, inputs / groups, k)`.
-#[derive(Module, Debug)]
-pub struct Conv1d {
-    weight: Param<Tensor<3>>,
-    bias: Param<Tensor<1>>,
-    stride: usize,
-    padding: usize,
-    groups: usize,
-}
-
-impl Conv1d {
-    /// A convolution whose stride is its kernel: it merges `kernel` positions into one.
-    pub fn merging(weights: &Weights, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
-        let init = Init::TruncatedNormal(0.02);
-        Conv1d {
-            weight: weights.param("weight", [outputs, inputs, kernel], init),
-            bias: weights.param("bias", [outputs], Init::Constant(0.0)),
-            stride: kernel,
-            padding: 0,
-            groups: 1,
-        }
-    }
-
-    /// A convolution of each channel with its own kernel, keeping the length.
-    pub fn depthwise(weights: &Weights, channels: usize, kernel: usize) -> Self {
-        let init = Init::TruncatedNormal(0.02);
-        Conv1d {
-            weight: weights.param("weight", [channels, 1, kernel], init),
-            bias: weights.param("bias", [channels], Init::Constant(0.0)),
-            stride: 1,
-            padding: kernel / 2,
-            groups: channels,
-        }
-    }
-
-    /// # Shapes
-    /// `(batch, inputs, length)` → `(batch, outputs, length / stride)`
-    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let options = ConvOptions::new([self.stride], [self.padding], [1], self.groups);
-        module::conv1d(input, self.weight.val(), Some(self.bias.val()), options)
-    }
-}
-
-/// Transposed one-dimensional convolution whose stride is its kernel: it splits each position
-/// into `kernel`. Weight `(inputs, outputs, k)`.
-#[derive(Module, Debug)]
-pub struct ConvTranspose1d {
-    weight: Param<Tensor<3>>,
-    bias: Param<Tensor<1>>,
-    stride: usize,
-}
-
-impl ConvTranspose1d {
-    /// Reads `weight` and `bias`.
-    pub fn new(weights: &Weights, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
-        let init = Init::fan_in(outputs * kernel);
-        ConvTranspose1d {
-            weight: weights.param("weight", [inputs, outputs, kernel], init.clone()),
-            bias: weights.param("bias", [outputs], init),
-            stride: kernel,
-        }
-    }
-
-    /// # Shapes
-    /// `(batch, inputs, length)` → `(batch, outputs, length · stride)`
-    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let options = ConvTransposeOptions::new([self.stride], [0], [0], [1], 1);
-        module::conv_transpose1d(input, self.weight.val(), Some(self.bias.val()), options)
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let output = module::conv_transpose2d(channels_first(input), weight, Some(bias), options);
+        channels_last(output)
     }
 }

@@ -1,9 +1,11 @@
 //! Layers with their parameters named and laid out as published.
 
 mod conv;
+mod gate;
 mod linear;
 mod norm;
 
-pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+pub use conv::{Conv2d, ConvTranspose2d, convolve_with};
+pub use gate::SqueezeExcite;
 pub use linear::Linear;
 pub use norm::{BatchNorm2d, LayerNorm};

@@ -42,7 +42,7 @@ impl LayerNorm {
     }
 }
 
-/// Batch normalisation with fixed statistics, as at inference.
+/// Batch normalisation of the last axis with fixed statistics, as at inference.
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {
     weight: Param<Tensor<1>>,
@@ -70,12 +70,10 @@ impl BatchNorm2d {
     }
 
     /// # Shapes
-    /// `(batch, channels, height, width)` → the same
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let channels = input.dims()[1];
-        let plane = |tensor: Tensor<1>| tensor.reshape([1, channels, 1, 1]);
+    /// `(…, channels)` → the same
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let scale = self.weight.val() / (self.running_var.val() + BATCH_NORM_EPSILON).sqrt();
         let shift = self.bias.val() - self.running_mean.val() * scale.clone();
-        input * plane(scale) + plane(shift)
+        input * scale.unsqueeze() + shift.unsqueeze()
     }
 }

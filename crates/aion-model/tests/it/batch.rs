@@ -111,7 +111,7 @@ fn objects_may_be_asked_about_different_positions() {
     let encoded = model.encode(objects).expect("states");
     let targets = [
         Targets::from([(key("tok_z"), vec![0]), (key("tok_xp_bp"), vec![3, 50])]),
-        Targets::from([(key("tok_xp_bp"), vec![7])]),
+        Targets::from([(key("tok_xp_bp"), vec![7]), (key("tok_flux_g"), vec![])]),
     ];
     let decoded = model.decode(&encoded, &targets).expect("decoder states");
     let logits = model.logits(&decoded, key("tok_xp_bp")).expect("logits");

@@ -9,8 +9,8 @@ use crate::case::key;
 
 /// Half of each object's tokens shown, a target of some positions hidden.
 fn batch() -> (Vec<VisibleTokens>, Vec<VisibleTokens>) {
-    let shown = objects().iter().enumerate().map(|(place, tokens)| {
-        let all = show_all(place, tokens).expect("counts that fit");
+    let shown = objects().into_iter().enumerate().map(|(place, tokens)| {
+        let all = show_all(place, &tokens).expect("counts that fit");
         budget(&all, 40, place as u64)
     });
     let hidden = (0..4).map(|place| {

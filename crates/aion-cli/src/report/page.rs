@@ -1,0 +1,274 @@
+//! `report.html`: one file that needs no other and no network.
+
+use std::collections::BTreeMap;
+
+use aion_codec::Coverage;
+use aion_data::ModalityId;
+use anyhow::Result;
+
+use crate::report::agreement::median;
+use crate::report::card::card;
+use crate::report::figures::{Figure, Figures};
+use crate::report::html::{escape, from_markdown, origin_mark, table};
+use crate::report::names;
+use crate::report::study::Study;
+use crate::report::summary::{Row, decimals, interval, percent};
+
+const STYLE: &str = include_str!("page.css");
+/// Objects whose figures stand in the sections; the cards have them all.
+const SHOWN: usize = 4;
+
+/// Everything that the page shows.
+pub struct Page<'a> {
+    /// The studies.
+    pub studies: &'a [Study],
+    /// Their rows.
+    pub rows: &'a [Row],
+    /// Their figures.
+    pub figures: &'a Figures,
+    /// The model's card, in Markdown, if there is one.
+    pub model_card: Option<&'a str>,
+    /// How the report came about.
+    pub provenance: &'a BTreeMap<String, String>,
+    /// Objects that were left out, with the reason.
+    pub left_out: &'a [String],
+}
+
+impl Page<'_> {
+    /// The page.
+    ///
+    /// # Errors
+    /// A picture cannot be encoded.
+    pub fn html(&self) -> Result<String> {
+        let figures = self.figures;
+        let mut body = self.head();
+        let mut contents = String::new();
+        let mut add = |id: &str, title: &str, about: &str, content: String| {
+            if content.is_empty() {
+                return;
+            }
+            contents += &format!("<a href=\"#{id}\">{title}</a>");
+            body += &format!("<section id=\"{id}\"><h2>{title}</h2><p>{about}</p>\n{content}</section>\n");
+        };
+        add("objects", "Objects", OBJECTS, self.objects());
+        add("images", "Images", IMAGES, some(&figures.images, "strips", self.studies)?);
+        add("spectra", "Spectra", SPECTRA, some(&figures.spectra, "", self.studies)?);
+        add("predicted", "Spectra from images", PREDICTED, some(&figures.predicted, "", self.studies)?);
+        let posteriors = informative(&figures.posteriors, self.studies);
+        add("redshifts", "Redshifts", REDSHIFTS, some(&posteriors, "pair", self.studies)?);
+        add("scatter", "Predicted and true", SCATTER, group(figures.scatters.iter(), "pair")?);
+        add("neighbours", "Neighbours", NEIGHBOURS, group(figures.neighbours.iter(), "strips")?);
+        add("ranges", "Range report", RANGES, self.ranges());
+        add("cards", "Object by object", CARDS, self.cards()?);
+        add("left-out", "Left out", LEFT_OUT, list(self.left_out));
+        add("model", "Model and provenance", "", self.model());
+        let body = body.replacen("<!--contents-->", &format!("<nav>{contents}</nav>"), 1);
+        Ok(format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+             <title>aion demo</title><style>{STYLE}</style></head><body>\n{body}</main></body></html>\n"
+        ))
+    }
+
+    fn head(&self) -> String {
+        let simulated = self.rows.iter().filter(|row| row.simulated).count();
+        let real = self.rows.len() - simulated;
+        let counts = match (real, simulated) {
+            (_, 0) => format!("{real}"),
+            (0, _) => format!("{simulated}"),
+            _ => format!("{real} + {simulated}"),
+        };
+        let kinds = match (real, simulated) {
+            (_, 0) => "real objects",
+            (0, _) => "simulated objects",
+            _ => "real + simulated objects",
+        };
+        let tokens: usize = self.rows.iter().map(|row| row.num_tokens).sum();
+        let of = |value: fn(&Row) -> Option<f64>| median(self.rows.iter().filter_map(value).collect());
+        let tiles = [
+            (counts, kinds),
+            (tokens.to_string(), "tokens"),
+            (decimals(of(|row| row.image_r2), 3), "image R², median"),
+            (decimals(of(|row| row.spectrum_chi2), 2), "spectrum χ² a pixel, median"),
+            (percent(of(|row| row.numbers_error)), "error of reconstructed numbers, median"),
+            (decimals(of(redshift_error), 3), "|Δz| / (1 + z), median"),
+        ];
+        let tile = |(value, name): &(String, &str)| {
+            format!("<div class=\"tile\"><b>{value}</b><span>{name}</span></div>")
+        };
+        let known = |(value, _): &&(String, &str)| value != "–";
+        let tiles: String = tiles.iter().filter(known).map(tile).collect();
+        let note = if simulated > 0 {
+            format!("Objects marked {} are drawn by a simulator; nothing about them was ever observed.", origin_mark(true))
+        } else {
+            String::new()
+        };
+        format!(
+            "<header><h1>What the model makes of {} objects</h1>\
+             <p>Every measurement becomes tokens; from an object's tokens the model reconstructs, embeds \
+             and predicts what was not measured. {note}</p></header>\n<!--contents-->\n\
+             <main><div class=\"tiles\">{tiles}</div>\n",
+            self.rows.len()
+        )
+    }
+
+    fn objects(&self) -> String {
+        let cells = |(place, row): (usize, &Row)| {
+            let near = row.nearest.first().map_or_else(
+                || "–".to_owned(),
+                |near| format!("<a href=\"#object-{}\">{}</a>", near.place, escape(&near.object)),
+            );
+            vec![
+                format!("<a href=\"#object-{place}\">{}</a>", escape(&row.object)),
+                origin_mark(row.simulated).to_owned(),
+                escape(&row.survey),
+                escape(&row.measured_shortly),
+                row.num_tokens.to_string(),
+                decimals(row.image_r2, 3),
+                decimals(row.spectrum_chi2, 2),
+                percent(row.numbers_error),
+                interval(row.redshift),
+                decimals(row.redshift_true, 4),
+                near,
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.rows.iter().enumerate().map(cells).collect();
+        let headings = [
+            "object", "", "survey", "measured", "tokens", "img R²", "spec χ²", "numbers",
+            "z (16–84 %)", "z true", "nearest",
+        ];
+        table(&headings, &rows)
+    }
+
+    /// Values that the codecs cannot express, by modality.
+    fn ranges(&self) -> String {
+        let mut totals: BTreeMap<ModalityId, (usize, Coverage, Option<(f64, &str)>)> = BTreeMap::new();
+        for study in self.studies {
+            for (&id, &coverage) in &study.ranges {
+                let (objects, total, worst) = totals.entry(id).or_default();
+                *objects += 1;
+                total.add(coverage);
+                let outside = coverage.fraction_outside();
+                if outside > worst.map_or(0.0, |(most, _)| most) {
+                    *worst = Some((outside, &study.object.id));
+                }
+            }
+        }
+        let row = |(id, (objects, total, worst)): (&ModalityId, &(usize, Coverage, Option<(f64, &str)>))| {
+            let worst = worst.map_or_else(String::new, |(outside, object)| {
+                format!("{} ({})", escape(object), percent(Some(outside)))
+            });
+            vec![
+                escape(&names::modality(*id)),
+                objects.to_string(),
+                total.values.to_string(),
+                percent(Some(total.fraction_outside())),
+                total.not_finite.to_string(),
+                worst,
+            ]
+        };
+        let rows: Vec<Vec<String>> = totals.iter().map(row).collect();
+        let headings = ["modality", "objects", "values", "outside", "not finite", "worst object"];
+        table(&headings, &rows)
+    }
+
+    fn cards(&self) -> Result<String> {
+        let mut html = String::new();
+        for (place, (study, row)) in self.studies.iter().zip(self.rows).enumerate() {
+            html += &card(place, study, row, self.figures)?;
+        }
+        Ok(html)
+    }
+
+    fn model(&self) -> String {
+        let row = |(name, value): (&String, &String)| {
+            let name = name.trim_start_matches("aion.");
+            vec![escape(name), format!("<code>{}</code>", escape(value))]
+        };
+        let rows: Vec<Vec<String>> = self.provenance.iter().map(row).collect();
+        let provenance = table(&["", ""], &rows);
+        let card = self.model_card.map_or_else(
+            || "<p>No model card lies beside this checkpoint.</p>\n".to_owned(),
+            |card| format!("<details><summary>Model card</summary>{}</details>\n", from_markdown(card)),
+        );
+        format!("{card}{provenance}")
+    }
+}
+
+/// |Δz| / (1 + z) of the predicted median.
+pub fn redshift_error(row: &Row) -> Option<f64> {
+    let (truth, [median, _, _]) = (row.redshift_true?, row.redshift?);
+    Some((median - truth).abs() / (1.0 + truth))
+}
+
+/// Figures in a group of this style.
+fn group<'a>(figures: impl Iterator<Item = &'a Figure>, style: &str) -> Result<String> {
+    let mut html = String::new();
+    for figure in figures {
+        html += &figure.html()?;
+    }
+    Ok(match html.is_empty() {
+        true => html,
+        false => format!("<div class=\"{style}\">{html}</div>\n"),
+    })
+}
+
+/// The figures of a few objects, of as many kinds of objects as there are: first the first of each
+/// combination of class and surveys, then the others.
+fn some(figures: &[Figure], style: &str, studies: &[Study]) -> Result<String> {
+    let kind = |figure: &Figure| {
+        let object = figure.object.and_then(|place| studies.get(place)).map(|study| &study.object);
+        object.map(|object| {
+            let class = object.flags.iter().find(|(name, _)| name.eq_ignore_ascii_case("class"));
+            (class.map(|(_, class)| class.clone()), names::surveys(object))
+        })
+    };
+    let mut seen = Vec::new();
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    for figure in figures {
+        let kind = kind(figure);
+        if seen.contains(&kind) {
+            others.push(figure);
+        } else {
+            seen.push(kind);
+            first.push(figure);
+        }
+    }
+    group(first.into_iter().chain(others).take(SHOWN), style)
+}
+
+/// Posteriors that were asked for in most steps come first.
+fn informative(figures: &[Figure], studies: &[Study]) -> Vec<Figure> {
+    let steps = |figure: &Figure| {
+        let study = figure.object.and_then(|place| studies.get(place));
+        study.map_or(0, |study| study.redshift.stages.len())
+    };
+    let most = figures.iter().map(steps).max().unwrap_or_default();
+    figures.iter().filter(|figure| steps(figure) == most).cloned().collect()
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
+    format!("<ul>{items}</ul>\n")
+}
+
+const OBJECTS: &str = "R² is the share of an image's variance that its reconstruction keeps, χ² the mean \
+    squared residual of a spectrum in units of its noise, “numbers” the median relative error of \
+    the reconstructed catalogue numbers. Measured: img image, spec spectrum, XP Gaia coefficients, seg segmentation map, cat catalogue \
+    of neighbours, and how many single numbers. The redshift is predicted from everything but the redshift.";
+const IMAGES: &str = "Each image is reconstructed from its 576 tokens alone.";
+const SPECTRA: &str = "Each spectrum is reconstructed from its 273 tokens alone. Below, the residual in \
+    units of the noise. Curves are averaged to the width of the figure.";
+const PREDICTED: &str = "What the model expects of a spectrum that it has not seen, from the object's image \
+    and photometry, beside the one that was observed.";
+const REDSHIFTS: &str = "The redshift posterior as the model is shown photometry, then the image, then the \
+    spectrum. A model that has learnt enough contracts around the true value.";
+const SCATTER: &str = "Each quantity is predicted without it.";
+const NEIGHBOURS: &str = "By the cosine of the angle between mean-pooled embeddings of all tokens.";
+const RANGES: &str = "Values that a codec cannot express, and replaces by the nearest that it can: clipped \
+    pixels, wavelengths off the grid, numbers beyond a codebook.";
+const CARDS: &str = "Everything about each object, with what was not measured predicted.";
+const LEFT_OUT: &str = "These objects could not be used.";

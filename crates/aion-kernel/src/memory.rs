@@ -1,0 +1,102 @@
+//! Between tensors and the memory of the CPU backend, for kernels that burn does not have.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use burn::backend::Flex;
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+/// A tensor's memory, if it lies on the CPU and no gradient is wanted through it.
+pub(crate) struct HostTensor(FlexTensor);
+
+impl HostTensor {
+    /// `None` on other devices, and under autodiff, where burn's own operations serve.
+    pub(crate) fn of<const D: usize>(tensor: &Tensor<D>) -> Option<Self> {
+        if tensor.is_autodiff() {
+            return None;
+        }
+        let primitive = tensor.clone().try_into_primitive::<Flex>().ok()?;
+        Some(HostTensor(primitive.to_contiguous()))
+    }
+
+    /// The values, row-major.
+    pub(crate) fn values(&self) -> &[f32] {
+        let layout = self.0.layout();
+        let start = layout.start_offset();
+        let len: usize = layout.shape().iter().product();
+        &self.0.storage::<f32>()[start..start + len]
+    }
+
+    /// The shape.
+    pub(crate) fn dims<const D: usize>(&self) -> [usize; D] {
+        let shape = self.0.layout().shape();
+        std::array::from_fn(|axis| shape[axis])
+    }
+
+    fn identity(&self) -> (Arc<Bytes>, usize) {
+        (self.0.data_arc(), self.0.layout().start_offset())
+    }
+}
+
+/// A tensor of values computed on the host.
+pub(crate) fn from_host<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Something derived from a parameter (a packed or transformed weight), made once.
+///
+/// The parameter's memory is held beside it, so that nothing can change it in place; a parameter
+/// that training replaced has other memory, and the derived value is made anew.
+pub(crate) struct Derived<T>(Mutex<Option<Kept<T>>>);
+
+struct Kept<T> {
+    source: (Arc<Bytes>, usize),
+    value: Arc<T>,
+}
+
+impl<T> Derived<T> {
+    /// The value derived from `source`.
+    pub(crate) fn get(&self, source: &HostTensor, derive: impl FnOnce(&[f32]) -> T) -> Arc<T> {
+        let mut kept = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (bytes, start) = source.identity();
+        if let Some(kept) = kept.as_ref()
+            && Arc::ptr_eq(&kept.source.0, &bytes)
+            && kept.source.1 == start
+        {
+            return kept.value.clone();
+        }
+        let value = Arc::new(derive(source.values()));
+        *kept = Some(Kept {
+            source: (bytes, start),
+            value: value.clone(),
+        });
+        value
+    }
+}
+
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Derived(Mutex::new(None))
+    }
+}
+
+// A copy of a module derives its own: its parameters may go their own way.
+impl<T> Clone for Derived<T> {
+    fn clone(&self) -> Self {
+        Derived::default()
+    }
+}
+
+impl<T> fmt::Debug for Derived<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived")
+    }
+}
