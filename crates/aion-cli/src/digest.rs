@@ -47,11 +47,13 @@ impl Digests {
 
 /// The digest of a file, from the record where it is there.
 fn remembered(path: &Path) -> Result<String, WeightsError> {
-    let record = identity(path).zip(record_folder()).map(|(identity, folder)| {
-        // The name has to be short and safe; the identity itself is inside the file.
-        let name = format!("{:016x}", hash(&identity));
-        (identity, folder.join(name))
-    });
+    let record = identity(path)
+        .zip(record_folder())
+        .map(|(identity, folder)| {
+            // The name has to be short and safe; the identity itself is inside the file.
+            let name = format!("{:016x}", hash(&identity));
+            (identity, folder.join(name))
+        });
     let Some((identity, record)) = record else {
         return sha256(path);
     };
@@ -75,7 +77,12 @@ fn identity(path: &Path) -> Option<String> {
     let path = fs::canonicalize(path).ok()?;
     let metadata = fs::metadata(&path).ok()?;
     let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!("{} {} {}", metadata.len(), changed.as_nanos(), path.display()))
+    Some(format!(
+        "{} {} {}",
+        metadata.len(),
+        changed.as_nanos(),
+        path.display()
+    ))
 }
 
 fn record_folder() -> Option<PathBuf> {

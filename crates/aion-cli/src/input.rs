@@ -19,7 +19,17 @@ use crate::args::InputArgs;
 
 /// Extensions that are read in a directory; files that are named are read whatever they are called.
 const DATA_EXTENSIONS: [&str; 11] = [
-    "safetensors", "parquet", "fits", "fit", "fts", "fz", "gz", "csv", "ecsv", "tsv", "npz",
+    "safetensors",
+    "parquet",
+    "fits",
+    "fit",
+    "fts",
+    "fz",
+    "gz",
+    "csv",
+    "ecsv",
+    "tsv",
+    "npz",
 ];
 
 /// A file of the input.
@@ -281,7 +291,9 @@ pub fn read_file(path: &Path, options: &ReadOptions, accept: Accept) -> Result<R
 /// # Errors
 /// See [`find_files`].
 pub fn all_tokens(patterns: &[String]) -> Result<bool> {
-    Ok(find_files(patterns)?.iter().all(|file| holds_tokens(&file.path)))
+    Ok(find_files(patterns)?
+        .iter()
+        .all(|file| holds_tokens(&file.path)))
 }
 
 /// Whether a file holds tokens: safetensors whose names have no field, or Parquet with whole numbers
@@ -290,7 +302,8 @@ pub fn holds_tokens(path: &Path) -> bool {
     match container(path) {
         Some(Container::Safetensors) => TensorFile::open(path).is_ok_and(|file| {
             let mut names = file.names().filter(|name| !ROW_TENSORS.contains(name));
-            names.next().is_some_and(|first| !first.contains('/')) && !names.any(|n| n.contains('/'))
+            names.next().is_some_and(|first| !first.contains('/'))
+                && !names.any(|n| n.contains('/'))
         }),
         Some(Container::Parquet) => parquet_metadata(path).is_some_and(|metadata| {
             metadata.schema().fields().iter().any(|field| {
@@ -327,7 +340,10 @@ fn sequence_lengths(path: &Path) -> Vec<(ModalityId, usize)> {
     let length = |id: ModalityId| {
         let tokens = row_len(id.key());
         let sources = row_len(&format!("{id}/SHAPE_R"));
-        Some((id, tokens.or(sources.map(|sources| sources.saturating_mul(CODES_PER_SOURCE)))?))
+        Some((
+            id,
+            tokens.or(sources.map(|sources| sources.saturating_mul(CODES_PER_SOURCE)))?,
+        ))
     };
     sequences.filter_map(length).collect()
 }
@@ -365,8 +381,8 @@ fn container(path: &Path) -> Option<Container> {
     }
 }
 
-/// Schema and row count of a Parquet file. The library panics on some damaged ones.
-fn parquet_metadata(path: &Path) -> Option<ArrowReaderMetadata> {
+/// Schema, metadata and row count of a Parquet file. The library panics on some damaged ones.
+pub fn parquet_metadata(path: &Path) -> Option<ArrowReaderMetadata> {
     let file = File::open(path).ok()?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let load = || ArrowReaderMetadata::load(&file, options);
@@ -393,8 +409,11 @@ mod tests {
         assert_eq!(names(&all), ["a.fits", "b.csv", "c.fits"]);
         let some = find_files(&[at("*.fits")]).expect("a glob");
         assert_eq!(names(&some), ["a.fits", "c.fits"]);
-        fs::write(at("list.txt"), format!("# two\n{}\n\n{}\n", at("b.csv"), at("a*")))
-            .expect("written");
+        fs::write(
+            at("list.txt"),
+            format!("# two\n{}\n\n{}\n", at("b.csv"), at("a*")),
+        )
+        .expect("written");
         let listed = find_files(&[format!("@{}", at("list.txt"))]).expect("a list");
         assert_eq!(names(&listed), ["b.csv", "a.fits"]);
         assert!(find_files(&[at("*.nothing")]).is_err());

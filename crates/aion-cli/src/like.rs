@@ -74,7 +74,10 @@ impl Like {
             (_, None) => {
                 let found = rows.len();
                 let problem = format!("the file of --like has {found} rows, fewer than the tokens");
-                Err(DataError::new(Place::field(modality.key()), Problem::Mismatch(problem)))
+                Err(DataError::new(
+                    Place::field(modality.key()),
+                    Problem::Mismatch(problem),
+                ))
             }
         }
     }
@@ -106,7 +109,10 @@ fn wavelengths(
     mut grid: Vec<f32>,
 ) -> Result<Option<Measurement>> {
     // Rows are filled with zeros to the longest spectrum, or with NaN throughout.
-    while grid.last().is_some_and(|last| *last <= 0.0 || last.is_nan()) {
+    while grid
+        .last()
+        .is_some_and(|last| *last <= 0.0 || last.is_nan())
+    {
         grid.pop();
     }
     if grid.is_empty() {

@@ -15,6 +15,7 @@ mod problems;
 mod progress;
 mod provenance;
 mod ranges;
+mod report;
 mod result_table;
 mod summary;
 mod token_stream;
@@ -26,7 +27,12 @@ use clap::{Parser, Subcommand};
 
 /// AION-1, the multimodal foundation model for astronomy.
 #[derive(Debug, Parser)]
-#[command(name = "aion", version, propagate_version = false, max_term_width = 100)]
+#[command(
+    name = "aion",
+    version,
+    propagate_version = false,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,22 +40,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(cmd::demo::Args),
     Inspect(cmd::inspect::Args),
     Tokenize(cmd::tokenize::Args),
     Detokenize(cmd::detokenize::Args),
     Embed(cmd::embed::Args),
     Predict(cmd::predict::Args),
+    Train(cmd::train::Args),
     Bench(cmd::bench::Args),
 }
 
 impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
+            Command::Demo(args) => cmd::demo::run(args),
             Command::Inspect(args) => cmd::inspect::run(args),
             Command::Tokenize(args) => cmd::tokenize::run(args),
             Command::Detokenize(args) => cmd::detokenize::run(args),
             Command::Embed(args) => cmd::embed::run(args),
             Command::Predict(args) => cmd::predict::run(args),
+            Command::Train(args) => cmd::train::run(args),
             Command::Bench(args) => cmd::bench::run(args),
         }
     }

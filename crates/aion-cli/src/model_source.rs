@@ -109,8 +109,12 @@ pub fn find(args: &ModelArgs, need: &Need) -> anyhow::Result<Model> {
     if args.offline {
         fetch(&args.model, &Cached::open(args)?, need)
     } else {
-        let repository = Online::open(args)
-            .with_context(|| format!("{}: no such folder here, and the hub did not give it", args.model))?;
+        let repository = Online::open(args).with_context(|| {
+            format!(
+                "{}: no such folder here, and the hub did not give it",
+                args.model
+            )
+        })?;
         fetch(&args.model, &repository, need)
     }
 }
@@ -146,7 +150,8 @@ fn is_hub_id(name: &str) -> bool {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         !part.is_empty() && !part.starts_with('.') && part.chars().all(known)
     };
-    name.split_once('/').is_some_and(|(owner, name)| fits(owner) && fits(name))
+    name.split_once('/')
+        .is_some_and(|(owner, name)| fits(owner) && fits(name))
 }
 
 /// The hub.
@@ -166,7 +171,11 @@ impl Online {
         Ok(Online {
             repo: api.repo(repo(args, &info.sha)),
             commit: info.sha,
-            files: info.siblings.into_iter().map(|file| file.rfilename).collect(),
+            files: info
+                .siblings
+                .into_iter()
+                .map(|file| file.rfilename)
+                .collect(),
         })
     }
 }
@@ -205,7 +214,9 @@ impl Cached {
         let absent = || {
             let (model, revision) = (&args.model, &args.revision);
             let cache = cache.path().display();
-            usage(format!("{model} at {revision}: not in the hub's cache {cache}, and --offline was given"))
+            usage(format!(
+                "{model} at {revision}: not in the hub's cache {cache}, and --offline was given"
+            ))
         };
         let config = cache.repo(repo(args, &args.revision)).get("config.json");
         let folder = match config.as_deref().and_then(Path::parent) {
@@ -306,7 +317,11 @@ mod tests {
         let model = fetch("a/b", &hub, &need).expect("a model");
         assert_eq!(model.folder, Path::new("/cache/abc"));
         assert_eq!(model.revision.as_deref(), Some("abc"));
-        let expected = ["config.json", "codecs/Z/config.json", "codecs/Z/model.safetensors"];
+        let expected = [
+            "config.json",
+            "codecs/Z/config.json",
+            "codecs/Z/model.safetensors",
+        ];
         assert_eq!(*hub.fetched.borrow(), expected);
 
         let hub = fake(&PUBLISHED);

@@ -52,14 +52,17 @@ pub static OBSERVATIONS: Format<Object> = Format {
 
 fn object_bytes(object: &Object) -> usize {
     use aion_data::Measurement::{Catalog, Coefficients, Image, ScalarField, Spectrum};
-    let numbers = object.measurements.values().map(|measurement| match measurement {
-        Image(image) => image.flux.len() * 2,
-        Spectrum(spectrum) => spectrum.flux.len() * 4,
-        Coefficients(values) => values.len(),
-        Catalog(sources) => sources.len() * 5,
-        ScalarField(map) => map.field.len(),
-        _ => 1,
-    });
+    let numbers = object
+        .measurements
+        .values()
+        .map(|measurement| match measurement {
+            Image(image) => image.flux.len() * 2,
+            Spectrum(spectrum) => spectrum.flux.len() * 4,
+            Coefficients(values) => values.len(),
+            Catalog(sources) => sources.len() * 5,
+            ScalarField(map) => map.field.len(),
+            _ => 1,
+        });
     4 * numbers.sum::<usize>()
 }
 
@@ -157,7 +160,7 @@ impl<R> Sink<R> {
     /// There are no rows, or the output cannot be written.
     pub fn finish(mut self, metadata: &Metadata) -> anyhow::Result<()> {
         if self.total == 0 {
-            return Err(DataError::new(Place::default(), Problem::Empty).into());
+            return Err(usage(format!("no objects for {}", self.path.display())));
         }
         if self.shards.is_none() {
             return Ok((self.format.write)(&self.path, &self.rows, metadata)?);
@@ -228,7 +231,10 @@ fn check_extension(path: &Path, allowed: &[OutputFormat]) -> aion_data::Result<(
     };
     let names: Vec<&str> = allowed.iter().map(name).collect();
     let problem = format!("the extension should be {} here", names.join(" or "));
-    Err(DataError::new(Place::file(path), Problem::Unrecognised(problem)))
+    Err(DataError::new(
+        Place::file(path),
+        Problem::Unrecognised(problem),
+    ))
 }
 
 /// Makes sure that files can be made in a folder, by making one.
@@ -269,7 +275,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens");
         let mut sink = Sink::create(&path, &TOKENS).expect("created");
-        sink.push((0..3).map(row), || Ok(Metadata::new())).expect("taken");
+        sink.push((0..3).map(row), || Ok(Metadata::new()))
+            .expect("taken");
         assert!(!path.exists());
         sink.finish(&Metadata::new()).expect("written");
         let read = token_files::read_tokens(&path.join("00000.parquet")).expect("read");

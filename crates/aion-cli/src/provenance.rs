@@ -105,6 +105,8 @@ fn command() -> String {
     };
     let arguments = std::env::args_os().skip(1);
     let arguments = arguments.map(|argument| quoted(argument.to_string_lossy().into_owned()));
-    let words: Vec<String> = std::iter::once("aion".to_owned()).chain(arguments).collect();
+    let words: Vec<String> = std::iter::once("aion".to_owned())
+        .chain(arguments)
+        .collect();
     words.join(" ")
 }

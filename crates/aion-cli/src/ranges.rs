@@ -104,7 +104,14 @@ impl Ranges {
         if self.totals.is_empty() {
             return None;
         }
-        let heading = ["modality", "objects", "values", "outside", "not finite", "worst object"];
+        let heading = [
+            "modality",
+            "objects",
+            "values",
+            "outside",
+            "not finite",
+            "worst object",
+        ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         for (modality, total) in &self.totals {
             let worst = total.worst.as_ref();

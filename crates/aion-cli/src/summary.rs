@@ -98,7 +98,9 @@ fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let column = |index: usize| rows.iter().filter_map(move |row| row.get(index));
     let width = |index: usize| column(index).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|index| width(index).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns)
+        .map(|index| width(index).unwrap_or(0))
+        .collect();
     let starts_with_digit = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit());
     let numeric: Vec<bool> = (0..columns)
         .map(|index| column(index).skip(1).all(starts_with_digit))

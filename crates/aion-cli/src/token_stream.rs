@@ -67,7 +67,9 @@ impl<'a> TokenStream<'a> {
         let mut batch = Vec::with_capacity(self.batch);
         let mut ended = true;
         for row in self.rows.by_ref() {
-            let kept = self.problems.keep(row.map(|row| hide(row, &self.without)))?;
+            let kept = self
+                .problems
+                .keep(row.map(|row| hide(row, &self.without)))?;
             batch.extend(kept);
             if batch.len() == self.batch {
                 ended = false;
@@ -183,17 +185,28 @@ fn require_tokens(row: TokenRow) -> Result<TokenRow, DataError> {
         return Ok(row);
     }
     let problem = Problem::Missing("measurement: no modality is left".to_owned());
-    Err(DataError::new(Place::default().with_object(row.id), problem))
+    Err(DataError::new(
+        Place::default().with_object(row.id),
+        problem,
+    ))
 }
 
 /// The object that an error is about, by its place in the batch, and its modality.
 fn offender(error: &ModelError) -> Option<(usize, Option<ModalityId>)> {
     match error {
         ModelError::NoTokens { object } | ModelError::NoTargets { object } => Some((*object, None)),
-        ModelError::UnknownInput { object, modality, .. }
-        | ModelError::TokenOutside { object, modality, .. }
-        | ModelError::TokenCount { object, modality, .. }
-        | ModelError::Position { object, modality, .. } => Some((*object, Some(*modality))),
+        ModelError::UnknownInput {
+            object, modality, ..
+        }
+        | ModelError::TokenOutside {
+            object, modality, ..
+        }
+        | ModelError::TokenCount {
+            object, modality, ..
+        }
+        | ModelError::Position {
+            object, modality, ..
+        } => Some((*object, Some(*modality))),
         _ => None,
     }
 }

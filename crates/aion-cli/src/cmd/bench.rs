@@ -106,7 +106,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if args.json {
         return summary::print_json(&serde_json::to_value(rows)?);
     }
-    let heading = ["name", "batch", "tokens", "seconds", "spread", "objects/s", "peak MB"];
+    let heading = [
+        "name",
+        "batch",
+        "tokens",
+        "seconds",
+        "spread",
+        "objects/s",
+        "peak MB",
+    ];
     let mut table = vec![heading.map(str::to_owned).to_vec()];
     table.extend(rows.iter().map(|row| {
         vec![
@@ -116,7 +124,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             format!("{:.4}", row.seconds),
             format!("{:.4}", row.spread),
             format!("{:.2}", row.rate),
-            row.peak_mb.map_or_else(|| "?".to_owned(), |peak| format!("{peak:.0}")),
+            row.peak_mb
+                .map_or_else(|| "?".to_owned(), |peak| format!("{peak:.0}")),
         ]
     }));
     summary::print_table(&table)
@@ -130,7 +139,10 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<(&'static str, Prepare)>> {
         let found = OPERATIONS.iter().find(|(known, _)| known == name);
         found.copied().ok_or_else(|| {
             let known: Vec<&str> = OPERATIONS.iter().map(|(name, _)| *name).collect();
-            usage(format!("unknown operation `{name}`; known: {}", known.join(", ")))
+            usage(format!(
+                "unknown operation `{name}`; known: {}",
+                known.join(", ")
+            ))
         })
     };
     only.iter().map(find).collect()
@@ -142,8 +154,7 @@ fn time(name: &'static str, setting: &Setting, prepare: Prepare) -> anyhow::Resu
     call()?;
     let mut seconds = Vec::new();
     let begin = Instant::now();
-    while seconds.len() < FEWEST_CALLS
-        || (seconds.len() < MOST_CALLS && begin.elapsed() < LONGEST)
+    while seconds.len() < FEWEST_CALLS || (seconds.len() < MOST_CALLS && begin.elapsed() < LONGEST)
     {
         let start = Instant::now();
         call()?;
@@ -167,7 +178,9 @@ fn time(name: &'static str, setting: &Setting, prepare: Prepare) -> anyhow::Resu
 /// Peak resident memory of this process, from the Linux kernel.
 fn peak_megabytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024.0 / 1e6)
 }
@@ -189,7 +202,11 @@ impl Setting {
     }
 
     fn image_codec(&self) -> anyhow::Result<ImageCodec> {
-        match self.model.as_deref().map(|folder| self.codec(folder, "tok_image")) {
+        match self
+            .model
+            .as_deref()
+            .map(|folder| self.codec(folder, "tok_image"))
+        {
             Some(codec) => match codec? {
                 Codec::Image(codec) => Ok(*codec),
                 other => Err(anyhow::anyhow!("the image codec is {other:?}")),
@@ -232,13 +249,19 @@ impl Setting {
     fn objects(&self, keys: &[&str]) -> anyhow::Result<Vec<ObjectTokens>> {
         let ids: anyhow::Result<Vec<ModalityId>> = keys.iter().map(|key| modality(key)).collect();
         let (ids, mut random) = (ids?, self.random());
-        let mut object = || ids.iter().map(|&id| (id, self.tokens(id, &mut random))).collect();
+        let mut object = || {
+            ids.iter()
+                .map(|&id| (id, self.tokens(id, &mut random)))
+                .collect()
+        };
         Ok((0..self.batch).map(|_| object()).collect())
     }
 
     fn tokens_of(&self, key: &str) -> anyhow::Result<Vec<Vec<u16>>> {
         let (id, mut random) = (modality(key)?, self.random());
-        Ok((0..self.batch).map(|_| self.tokens(id, &mut random)).collect())
+        Ok((0..self.batch)
+            .map(|_| self.tokens(id, &mut random))
+            .collect())
     }
 }
 
@@ -256,7 +279,9 @@ fn noise(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
 }
 
 fn desi_grid() -> Vec<f32> {
-    (0..SPECTRUM_PIXELS).map(|pixel| 3600.0 + 0.8 * pixel as f32).collect()
+    (0..SPECTRUM_PIXELS)
+        .map(|pixel| 3600.0 + 0.8 * pixel as f32)
+        .collect()
 }
 
 fn image_encode(setting: &Setting) -> anyhow::Result<Operation> {
@@ -299,7 +324,10 @@ fn spectrum_encode(setting: &Setting) -> anyhow::Result<Operation> {
         flux: noise(&mut random, SPECTRUM_PIXELS),
         ivar: noise(&mut random, SPECTRUM_PIXELS),
         wavelength: desi_grid(),
-        mask: noise(&mut random, SPECTRUM_PIXELS).iter().map(|x| *x < 0.01).collect(),
+        mask: noise(&mut random, SPECTRUM_PIXELS)
+            .iter()
+            .map(|x| *x < 0.01)
+            .collect(),
     };
     let spectra: Vec<Spectrum> = (0..setting.batch).map(spectrum).collect();
     let call = move || {
@@ -307,7 +335,10 @@ fn spectrum_encode(setting: &Setting) -> anyhow::Result<Operation> {
         codec.encode(&prepared?, &device);
         Ok(())
     };
-    Ok((modality("tok_spectrum_desi")?.info().num_tokens(), Box::new(call)))
+    Ok((
+        modality("tok_spectrum_desi")?.info().num_tokens(),
+        Box::new(call),
+    ))
 }
 
 fn spectrum_decode(setting: &Setting) -> anyhow::Result<Operation> {

@@ -36,7 +36,9 @@ const BUNDLED_MODEL: &str = "models/aion-tiny";
 /// galaxies and stars, and simulated ones, marked as such, that also have images and spectra. The
 /// bundled model was trained on none of them. Nothing is fetched.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  aion demo\n  aion demo --input spec-*.fits cutouts/ --output my-report")]
+#[command(
+    after_help = "Example:\n  aion demo\n  aion demo --input spec-*.fits cutouts/ --output my-report"
+)]
 pub struct Args {
     /// Files, directories, globs or lists (@files.txt) of observations, instead of the bundled ones
     #[arg(long, num_args = 1.., value_name = "PATH")]
@@ -103,7 +105,9 @@ pub fn run(args: Args) -> Result<()> {
         codecs: &codecs,
         model: &transformer,
     };
-    let studies = study(chosen.objects, &instruments, &mut problems, &|stage| steps.next(stage))?;
+    let studies = study(chosen.objects, &instruments, &mut problems, &|stage| {
+        steps.next(stage)
+    })?;
     steps.next("drawing the report");
     let rows = rows(&studies, &chosen.sources);
     let card = model_card::read(&model.folder);
@@ -132,7 +136,9 @@ fn find_model(args: &Args) -> Result<Model> {
         None if bundled.is_dir() => bundled.display().to_string(),
         None => {
             let path = bundled.display();
-            return Err(usage(format!("no bundled model at {path}; expected --model DIR|ID")));
+            return Err(usage(format!(
+                "no bundled model at {path}; expected --model DIR|ID"
+            )));
         }
     };
     let source = ModelArgs {
@@ -140,7 +146,8 @@ fn find_model(args: &Args) -> Result<Model> {
         revision: args.revision.clone(),
         offline: args.offline,
     };
-    let mut model = model_source::find(&source, &Need::transformer().and_codecs(ModalityId::all()))?;
+    let mut model =
+        model_source::find(&source, &Need::transformer().and_codecs(ModalityId::all()))?;
     if args.model.is_none() {
         model.name = BUNDLED_MODEL.to_owned();
     }
@@ -214,7 +221,11 @@ impl Made<'_> {
     fn left_out(&self) -> Vec<String> {
         let bad = self.problems.list().iter();
         bad.map(|bad| {
-            let place = [bad.file.as_deref(), bad.object.as_deref(), bad.field.as_deref()];
+            let place = [
+                bad.file.as_deref(),
+                bad.object.as_deref(),
+                bad.field.as_deref(),
+            ];
             let place: Vec<&str> = place.into_iter().flatten().collect();
             format!("{}: {}", place.join(", "), bad.problem)
         })
@@ -241,7 +252,10 @@ impl Made<'_> {
             report.display()
         );
         if beyond {
-            closing += &format!(" Only the first {} objects were studied (--max-objects).", args.max_objects);
+            closing += &format!(
+                " Only the first {} objects were studied (--max-objects).",
+                args.max_objects
+            );
         }
         if let Some(card) = self.card.and_then(first_paragraph) {
             closing += &format!(" The model: {card}");
@@ -266,7 +280,8 @@ impl Steps {
     fn start() -> Self {
         let bar = ProgressBar::with_draw_target(Some(NUM_STEPS), ProgressDrawTarget::stderr());
         // A template that does not parse leaves the plain bar.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg:28}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg:28}")
+        {
             bar.set_style(style);
         }
         bar.enable_steady_tick(std::time::Duration::from_millis(120));

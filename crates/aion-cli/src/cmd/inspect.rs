@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod contents;
+mod results;
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use serde_json::json;
 use crate::failure::usage;
 use crate::input;
 use crate::summary;
+use contents::Contents;
 
 /// Show what observations, tokens or a checkpoint hold, and what is wrong with them
 #[derive(Debug, clap::Args)]
@@ -40,21 +42,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return checkpoint::run(Path::new(path), args.json);
     }
     let files = input::find_files(&args.path)?;
-    let files: Vec<_> = files
-        .into_iter()
-        .map(|file| contents::read(&file, args.survey))
-        .collect();
-    let problems: usize = files.iter().map(|file| file.problems.len()).sum();
+    let files = files.iter().map(|file| contents::read(file, args.survey));
+    let files: Vec<Contents> = files.collect();
     if args.json {
         summary::print_json(&json!(files))?;
     } else {
-        for file in &files {
-            file.print()?;
+        contents::print(&files)?;
+    }
+    let problems: Vec<&String> = files.iter().flat_map(|file| &file.problems).collect();
+    match problems.as_slice() {
+        [] => Ok(()),
+        [problem] => Err(usage(*problem)),
+        [first, ..] => {
+            let count = problems.len();
+            Err(usage(format!("{count} problems, the first: {first}")))
         }
     }
-    if problems > 0 {
-        let text = format!("{} found", summary::counted(problems, "problem"));
-        return Err(usage(text));
-    }
-    Ok(())
 }

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod demo;
 pub mod detokenize;
 pub mod embed;
 pub mod inspect;
 pub mod predict;
 pub mod tokenize;
+pub mod train;

@@ -217,7 +217,10 @@ impl Output {
             }
             Output::Tokens(sink) => {
                 let rows = rows.map(|(row, predictions)| TokenRow {
-                    tokens: predictions.iter().map(|(id, p)| (*id, p.argmax())).collect(),
+                    tokens: predictions
+                        .iter()
+                        .map(|(id, p)| (*id, p.argmax()))
+                        .collect(),
                     ..row
                 });
                 sink.push(rows, || provenance.metadata())
@@ -297,7 +300,11 @@ fn logits(prediction: &Prediction) -> Cell {
 fn samples(draws: &[Vec<u16>]) -> Cell {
     Cell::Whole {
         shape: vec![draws.len(), draws.first().map_or(0, Vec::len)],
-        data: draws.iter().flatten().map(|token| i64::from(*token)).collect(),
+        data: draws
+            .iter()
+            .flatten()
+            .map(|token| i64::from(*token))
+            .collect(),
     }
 }
 
@@ -313,13 +320,17 @@ fn values(
         cells: BTreeMap::new(),
     };
     let mut rows: Vec<ResultRow> = identities.into_iter().map(row).collect();
-    let targets: BTreeSet<ModalityId> = predictions.iter().flat_map(|p| p.keys().copied()).collect();
+    let targets: BTreeSet<ModalityId> =
+        predictions.iter().flat_map(|p| p.keys().copied()).collect();
     for target in targets {
-        let of_target: Vec<&Prediction> = predictions.iter().filter_map(|p| p.get(&target)).collect();
+        let of_target: Vec<&Prediction> =
+            predictions.iter().filter_map(|p| p.get(&target)).collect();
         let likeliest = aion.most_likely(target, &of_target)?;
         let grid = aion.grid(target)?;
         for ((row, prediction), measurement) in rows.iter_mut().zip(of_target).zip(likeliest) {
-            let distribution = grid.as_deref().and_then(|grid| prediction.distribution(grid));
+            let distribution = grid
+                .as_deref()
+                .and_then(|grid| prediction.distribution(grid));
             if let (Some(d), Measurement::Scalar(value)) = (&distribution, &measurement)
                 && preview.len() <= PREVIEW
             {

@@ -44,8 +44,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut provenance = Provenance::new(&model, &args.compute.machine);
     let codecs = CodecSet::new(&model.folder, &device);
     let input = (&args.input, &args.compute);
-    let mut stream =
-        TokenStream::open("tokenising", input, Accept::Observations, &codecs, args.json)?;
+    let mut stream = TokenStream::open(
+        "tokenising",
+        input,
+        Accept::Observations,
+        &codecs,
+        args.json,
+    )?;
     for (modality, length) in stream.sequence_lengths() {
         provenance.note(format!("{modality}/length"), length.to_string());
     }

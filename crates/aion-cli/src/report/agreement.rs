@@ -77,7 +77,9 @@ fn of_image(observed: &Image, restored: &Image) -> Option<Vec<Pair>> {
     let ivar = observed.ivar.as_deref().unwrap_or_default();
     let mut pairs = Vec::new();
     for (band, plane) in observed.flux.chunks_exact(size.max(1)).enumerate() {
-        let decoded = restored.flux.get(band * CROP * CROP..(band + 1) * CROP * CROP)?;
+        let decoded = restored
+            .flux
+            .get(band * CROP * CROP..(band + 1) * CROP * CROP)?;
         let pixels = centre(plane, observed.height, observed.width);
         let start = pairs.len();
         pairs.extend(plain(&pixels, decoded));
@@ -149,7 +151,10 @@ mod tests {
         };
         let mut restored = observed.clone();
         restored.flux = vec![1.5, 0.0, 2.5];
-        let (a, b) = (Measurement::Spectrum(observed), Measurement::Spectrum(restored));
+        let (a, b) = (
+            Measurement::Spectrum(observed),
+            Measurement::Spectrum(restored),
+        );
         let found = agreement(&a, &b).expect("comparable");
         assert_eq!((found.values, found.chi2), (2, Some(1.0)));
     }

@@ -84,9 +84,16 @@ fn answer_pass(
         let logits: Vec<f32> = logits.iter::<f32>().collect();
         let vocabulary = modality.info().vocabulary;
         let size = modality.info().num_tokens() * vocabulary;
-        let who = pass.iter().zip(&targets).filter(|(_, t)| t.contains_key(&modality));
+        let who = pass
+            .iter()
+            .zip(&targets)
+            .filter(|(_, t)| t.contains_key(&modality));
         for ((&question, _), logits) in who.zip(logits.chunks_exact(size)) {
-            each(question, modality, Prediction::new(vocabulary, logits.to_vec()))?;
+            each(
+                question,
+                modality,
+                Prediction::new(vocabulary, logits.to_vec()),
+            )?;
         }
     }
     Ok(())

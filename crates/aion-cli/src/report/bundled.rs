@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aion_data::Object;
 use aion_data::reader::{ReadOptions, read};
 use aion_data::simulate::{Coverage, Simulated, Sky};
-use aion_data::Object;
 use anyhow::{Context, Result};
 
 /// Seed of the demo's sky; no training run may use it.
@@ -47,11 +47,15 @@ pub fn real() -> Result<(Vec<Object>, BTreeMap<String, String>)> {
 
 /// The column `source` by `object_id`.
 fn sources(path: &Path) -> Result<BTreeMap<String, String>> {
-    let mut table = csv::ReaderBuilder::new().comment(Some(b'#')).from_path(path)?;
+    let mut table = csv::ReaderBuilder::new()
+        .comment(Some(b'#'))
+        .from_path(path)?;
     let header = table.headers()?.clone();
     let column = |name: &str| header.iter().position(|found| found == name);
     let (id, source) = (column("object_id"), column("source"));
-    let (id, source) = id.zip(source).context("expected columns object_id and source")?;
+    let (id, source) = id
+        .zip(source)
+        .context("expected columns object_id and source")?;
     let mut sources = BTreeMap::new();
     for row in table.records() {
         let row = row?;
@@ -75,35 +79,56 @@ fn draw(
     object: impl Fn(&Sky, u64) -> Simulated,
 ) -> Vec<Object> {
     let sky = |number: usize| {
-        let surveys = surveys.iter().cycle().nth(number).copied().unwrap_or_default();
+        let surveys = surveys
+            .iter()
+            .cycle()
+            .nth(number)
+            .copied()
+            .unwrap_or_default();
         let all = surveys.iter().fold(Coverage::NONE, |all, one| all | *one);
         Sky::new(DEMO_SEED).with_coverage(all)
     };
     let unseen = Sky::new(DEMO_SEED).with_coverage(Coverage::NONE);
     let bright = |index: &u64| object(&unseen, *index).truth.magnitude_r < FAINTEST;
     let indices = (0..).filter(bright).take(count).enumerate();
-    indices.map(|(number, index)| object(&sky(number), index).object).collect()
+    indices
+        .map(|(number, index)| object(&sky(number), index).object)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use aion_train::data::is_held_out;
+
     use super::*;
 
     #[test]
     fn simulated_objects_say_so() {
         let objects = simulated();
         assert_eq!(objects.len(), GALAXIES + STARS);
-        assert!(objects.iter().all(|object| object.simulated && object.id.starts_with("sim-")));
+        assert!(
+            objects
+                .iter()
+                .all(|object| object.simulated && object.id.starts_with("sim-"))
+        );
         assert_eq!(objects, simulated());
     }
 
     #[test]
-    fn every_real_object_has_a_source() {
+    fn every_real_object_has_a_source_and_is_held_out() {
         let (objects, sources) = real().expect("readable");
         assert!(objects.len() >= 30);
         for object in &objects {
-            assert!(!object.simulated);
-            assert!(sources.get(&object.id).is_some_and(|s| !s.is_empty()), "{}", object.id);
+            assert!(
+                !object.simulated && is_held_out(&object.id),
+                "{}",
+                object.id
+            );
+            assert!(
+                sources.get(&object.id).is_some_and(|s| !s.is_empty()),
+                "{}",
+                object.id
+            );
         }
     }
 }

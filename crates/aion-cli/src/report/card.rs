@@ -24,7 +24,12 @@ use crate::report::summary::{Row, decimals, interval};
 pub fn card(place: usize, study: &Study, row: &Row, figures: &Figures) -> Result<String> {
     let mut html = String::new();
     let of_object = |figure: &&Figure| figure.object == Some(place);
-    let about = [&figures.images, &figures.spectra, &figures.predicted, &figures.posteriors];
+    let about = [
+        &figures.images,
+        &figures.spectra,
+        &figures.predicted,
+        &figures.posteriors,
+    ];
     for figure in about.into_iter().flatten().filter(of_object) {
         html += &figure.html()?;
     }
@@ -32,10 +37,18 @@ pub fn card(place: usize, study: &Study, row: &Row, figures: &Figures) -> Result
     html += "<h4>Measured, tokenised, reconstructed</h4>\n";
     html += &measured(study);
     html += &absent(study)?;
-    let mut head = format!("<b>{}</b> {}", escape(&row.object), origin_mark(row.simulated));
+    let mut head = format!(
+        "<b>{}</b> {}",
+        escape(&row.object),
+        origin_mark(row.simulated)
+    );
     for part in [row.class.as_deref(), Some(&row.survey), Some(&row.measured)] {
         // Writing to a string cannot fail.
-        let _ = write!(head, " <span class=\"quiet\">{}</span>", escape(part.unwrap_or_default()));
+        let _ = write!(
+            head,
+            " <span class=\"quiet\">{}</span>",
+            escape(part.unwrap_or_default())
+        );
     }
     Ok(format!(
         "<details class=\"card\" id=\"object-{place}\"><summary>{head}</summary>\n{html}</details>\n"
@@ -48,7 +61,10 @@ fn facts(row: &Row) -> String {
         .iter()
         .map(|near| {
             let name = escape(&near.object);
-            format!("<a href=\"#object-{}\">{name}</a> ({:.3})", near.place, near.cosine)
+            format!(
+                "<a href=\"#object-{}\">{name}</a> ({:.3})",
+                near.place, near.cosine
+            )
         })
         .collect();
     let mut html = format!(
@@ -91,16 +107,27 @@ fn measured(study: &Study) -> String {
             ]
         })
         .collect();
-    let headings =
-        ["modality", "unit", "tokens", "observed", "reconstructed", "agreement", "from the other numbers"];
+    let headings = [
+        "modality",
+        "unit",
+        "tokens",
+        "observed",
+        "reconstructed",
+        "agreement",
+        "from the other numbers",
+    ];
     table(&headings, &rows)
 }
 
 fn in_words(found: &Agreement) -> String {
     let parts = [
-        found.chi2.map(|chi2| format!("χ²/n = {chi2:.2}")),
-        found.r2.map(|r2| format!("R² = {r2:.3}")),
-        found.relative.map(|relative| format!("{:.2} %", 100.0 * relative)),
+        found
+            .chi2
+            .map(|chi2| format!("χ²/n = {}", decimals(Some(chi2), 2))),
+        found.r2.map(|r2| format!("R² = {}", decimals(Some(r2), 3))),
+        found
+            .relative
+            .map(|relative| format!("{:.2} %", 100.0 * relative)),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     parts.join(", ")
@@ -150,7 +177,9 @@ fn drawing(id: ModalityId, found: &Measurement) -> Result<Option<Drawing>> {
         Measurement::ScalarField(map) => {
             let grey = |value: &f32| [(value.clamp(0.0, 1.0) * 255.0) as u8; 3];
             let pixels = map.field.iter().map(grey).collect();
-            Some(Drawing::Picture(Picture::new(map.width, map.height, pixels)))
+            Some(Drawing::Picture(Picture::new(
+                map.width, map.height, pixels,
+            )))
         }
         Measurement::Coefficients(values) => {
             spectrum_figure::series(&names::modality(id), values, BLUE)?.map(Drawing::Svg)

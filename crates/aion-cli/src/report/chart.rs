@@ -82,11 +82,7 @@ pub fn draw(
 }
 
 /// Samples of line and their names, from the right end leftwards.
-fn draw_legend(
-    head: &Area,
-    (width, top): (i32, i32),
-    legend: &[(&str, RGBColor)],
-) -> Result<()> {
+fn draw_legend(head: &Area, (width, top): (i32, i32), legend: &[(&str, RGBColor)]) -> Result<()> {
     let mut right = width - 14;
     let anchor = Pos::new(HPos::Right, VPos::Top);
     for (name, colour) in legend.iter().rev() {
@@ -137,9 +133,17 @@ fn step(range: &Range<f64>) -> f64 {
 
 /// A label with as many decimals as the distance between labels needs.
 fn tick(value: f64, step: f64) -> String {
-    let decimals = if step > 0.0 { (-step.log10()).ceil().clamp(0.0, 4.0) } else { 0.0 };
+    let decimals = if step > 0.0 {
+        (-step.log10()).ceil().clamp(0.0, 4.0)
+    } else {
+        0.0
+    };
     let label = format!("{value:.*}", decimals as usize);
-    if label.trim_start_matches('-').trim_matches(['0', '.']).is_empty() {
+    if label
+        .trim_start_matches('-')
+        .trim_matches(['0', '.'])
+        .is_empty()
+    {
         return "0".to_owned();
     }
     label.replace('-', "\u{2212}")

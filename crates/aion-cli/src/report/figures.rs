@@ -108,9 +108,15 @@ impl Figures {
         };
         for (place, study) in studies.iter().enumerate() {
             figures.images.extend(object_figures::images(place, study));
-            figures.spectra.extend(object_figures::spectra(place, study)?);
-            figures.predicted.extend(object_figures::predicted_spectra(place, study)?);
-            figures.posteriors.extend(object_figures::posterior(place, study)?);
+            figures
+                .spectra
+                .extend(object_figures::spectra(place, study)?);
+            figures
+                .predicted
+                .extend(object_figures::predicted_spectra(place, study)?);
+            figures
+                .posteriors
+                .extend(object_figures::posterior(place, study)?);
         }
         Ok(figures)
     }

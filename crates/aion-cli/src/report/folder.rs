@@ -30,8 +30,11 @@ impl Folder {
     /// `target` is there and is not an earlier demo's, or nothing can be written beside it.
     pub fn start(target: &Path) -> Result<Folder> {
         check_replaceable(target)?;
-        let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.ok_or_else(|| usage(format!("--output {}: no folder name", target.display())))?;
+        let name = target
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let name =
+            name.ok_or_else(|| usage(format!("--output {}: no folder name", target.display())))?;
         let partial = target.with_file_name(format!(".{name}.{}.partial", process::id()));
         let made = fs::create_dir_all(partial.join("figures"));
         made.with_context(|| format!("{}: cannot be written", target.display()))?;
@@ -86,7 +89,9 @@ impl Drop for Folder {
 fn check_replaceable(target: &Path) -> Result<()> {
     let refuse = |what: &str| {
         let path = target.display();
-        Err(usage(format!("--output {path}: {what}; choose another place or move it away")))
+        Err(usage(format!(
+            "--output {path}: {what}; choose another place or move it away"
+        )))
     };
     let entries = match fs::read_dir(target) {
         Ok(entries) => entries,
@@ -109,7 +114,11 @@ fn check_replaceable(target: &Path) -> Result<()> {
         return Ok(());
     }
     let marked = fs::read_to_string(target.join(MARKER)).is_ok_and(|text| text.contains(MADE_BY));
-    if marked { Ok(()) } else { refuse("was not made by `aion demo`") }
+    if marked {
+        Ok(())
+    } else {
+        refuse("was not made by `aion demo`")
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,9 @@ pub fn first_paragraph(markdown: &str) -> Option<String> {
         let structure = |c: char| "#|-*`<".contains(c);
         !line.trim_start().starts_with(structure)
     };
-    let paragraph = blocks(markdown).into_iter().find(|block| block.iter().all(|l| plain(l)))?;
+    let paragraph = blocks(markdown)
+        .into_iter()
+        .find(|block| block.iter().all(|l| plain(l)))?;
     Some(paragraph.join(" ").replace(['`', '*'], ""))
 }
 
@@ -89,11 +91,16 @@ fn blocks(markdown: &str) -> Vec<Vec<&str>> {
         .map_or(markdown, |(_, body)| body);
     let lines: Vec<&str> = body.lines().collect();
     let blocks = lines.split(|line| line.trim().is_empty());
-    blocks.filter(|block| !block.is_empty()).map(<[&str]>::to_vec).collect()
+    blocks
+        .filter(|block| !block.is_empty())
+        .map(<[&str]>::to_vec)
+        .collect()
 }
 
 fn is_item(line: &str) -> bool {
-    ["- ", "* "].iter().any(|mark| line.trim_start().starts_with(mark))
+    ["- ", "* "]
+        .iter()
+        .any(|mark| line.trim_start().starts_with(mark))
 }
 
 fn items(block: &[&str]) -> String {
@@ -105,7 +112,10 @@ fn items(block: &[&str]) -> String {
             _ => items.push(text.trim_start_matches(['-', '*']).trim().to_owned()),
         }
     }
-    items.iter().map(|item| format!("<li>{}</li>", inline(item))).collect()
+    items
+        .iter()
+        .map(|item| format!("<li>{}</li>", inline(item)))
+        .collect()
 }
 
 fn markdown_table(block: &[&str]) -> String {
@@ -117,11 +127,19 @@ fn markdown_table(block: &[&str]) -> String {
     let mut lines = block.iter().filter(|line| !is_rule(line));
     let headings: String = lines
         .next()
-        .map(|line| cells(line).iter().map(|cell| format!("<th>{cell}</th>")).collect())
+        .map(|line| {
+            cells(line)
+                .iter()
+                .map(|cell| format!("<th>{cell}</th>"))
+                .collect()
+        })
         .unwrap_or_default();
     let rows: String = lines
         .map(|line| {
-            let row: String = cells(line).iter().map(|cell| format!("<td>{cell}</td>")).collect();
+            let row: String = cells(line)
+                .iter()
+                .map(|cell| format!("<td>{cell}</td>"))
+                .collect();
             format!("<tr>{row}</tr>")
         })
         .collect();
@@ -157,6 +175,9 @@ mod tests {
     #[test]
     fn the_first_paragraph_is_plain() {
         let found = first_paragraph(CARD);
-        assert_eq!(found.as_deref(), Some("Small, on real and sim data; two lines."));
+        assert_eq!(
+            found.as_deref(),
+            Some("Small, on real and sim data; two lines.")
+        );
     }
 }

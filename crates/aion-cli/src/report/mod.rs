@@ -23,6 +23,7 @@ pub mod posterior_figure;
 pub mod questions;
 pub mod sample_figures;
 pub mod scatter_figure;
+pub mod sections;
 pub mod spectral_lines;
 pub mod spectrum_figure;
 pub mod stretch;

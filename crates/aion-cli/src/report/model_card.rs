@@ -7,6 +7,8 @@ const FILES: [&str; 3] = ["README.md", "MODEL_CARD.md", "model_card.md"];
 
 /// The model card in a checkpoint's folder.
 pub fn read(folder: &Path) -> Option<String> {
-    let mut texts = FILES.iter().map(|name| std::fs::read_to_string(folder.join(name)));
+    let mut texts = FILES
+        .iter()
+        .map(|name| std::fs::read_to_string(folder.join(name)));
     texts.find_map(Result::ok)
 }

@@ -91,8 +91,16 @@ fn counts(object: &Object) -> impl Iterator<Item = (Kind, usize)> {
         Kind::Scalar,
     ];
     kinds.into_iter().filter_map(|kind| {
-        let count = object.measurements.keys().filter(|id| id.info().kind == kind).count();
-        let count = if kind == Kind::Coefficients { count.min(1) } else { count };
+        let count = object
+            .measurements
+            .keys()
+            .filter(|id| id.info().kind == kind)
+            .count();
+        let count = if kind == Kind::Coefficients {
+            count.min(1)
+        } else {
+            count
+        };
         (count > 0).then_some((kind, count))
     })
 }
@@ -111,12 +119,22 @@ fn name(kind: Kind) -> (&'static str, &'static str) {
 
 /// `simulated` or `real`.
 pub fn origin(object: &Object) -> &'static str {
-    if object.simulated { "simulated" } else { "real" }
+    if object.simulated {
+        "simulated"
+    } else {
+        "real"
+    }
 }
 
 /// An identifier as part of a file name.
 pub fn file_stem(id: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let stem: String = id.chars().map(keep).take(80).collect();
     stem.trim_start_matches('.').to_owned()
 }

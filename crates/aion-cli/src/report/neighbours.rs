@@ -12,7 +12,10 @@ pub struct Neighbour {
 /// For each embedding, all others, nearest first.
 pub fn neighbours(embeddings: &[Vec<f32>]) -> Vec<Vec<Neighbour>> {
     let ranked = |(place, embedding): (usize, &Vec<f32>)| {
-        let others = embeddings.iter().enumerate().filter(|(other, _)| *other != place);
+        let others = embeddings
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != place);
         let mut found: Vec<Neighbour> = others
             .map(|(object, other)| Neighbour {
                 object,
@@ -41,7 +44,10 @@ mod tests {
     #[test]
     fn the_most_parallel_comes_first() {
         let found = neighbours(&[vec![1.0, 0.0], vec![0.0, 1.0], vec![5.0, 1.0]]);
-        assert_eq!(found[0].iter().map(|n| n.object).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(
+            found[0].iter().map(|n| n.object).collect::<Vec<_>>(),
+            [2, 1]
+        );
         assert!(found[0][0].cosine > 0.98 && found[0][1].cosine.abs() < 1e-12);
     }
 }

@@ -13,16 +13,27 @@ use crate::report::posterior_figure;
 use crate::report::spectrum_figure::{Overlay, compared};
 use crate::report::stretch::{colour_names, colours, residual};
 use crate::report::study::{Answer, Study};
+use crate::report::summary::decimals;
 use crate::report::terminal::shortened;
 
 /// An object's name in a chart, which says what is simulated.
 fn shown(study: &Study) -> String {
     let id = shortened(&study.object.id, 44);
-    if study.object.simulated { format!("{id} (simulated)") } else { id }
+    if study.object.simulated {
+        format!("{id} (simulated)")
+    } else {
+        id
+    }
 }
 
 /// A figure about one object.
-pub fn of_object(place: usize, study: &Study, what: &str, caption: String, drawing: Drawing) -> Figure {
+pub fn of_object(
+    place: usize,
+    study: &Study,
+    what: &str,
+    caption: String,
+    drawing: Drawing,
+) -> Figure {
     let object = &study.object;
     let mark = origin_mark(object.simulated);
     let (origin, stem) = (names::origin(object), names::file_stem(&object.id));
@@ -42,17 +53,29 @@ pub fn images(place: usize, study: &Study) -> Vec<Figure> {
         else {
             return None;
         };
-        let panels = [colours(observed)?, colours(restored)?, residual(observed, restored)?];
+        let panels = [
+            colours(observed)?,
+            colours(restored)?,
+            residual(observed, restored)?,
+        ];
         let strip = Picture::strip(&panels.each_ref());
         let r2 = study.agreement.get(id).and_then(|found| found.r2);
-        let r2 = r2.map_or_else(String::new, |r2| format!("; R² = {r2:.3}"));
+        let r2 = r2.map_or_else(String::new, |r2| {
+            format!("; R² = {}", decimals(Some(r2), 3))
+        });
         let caption = format!(
             "{}: observed, reconstructed, residual (red: too little, blue: too much; ±6 σ of the \
              sky). Colours: {}{r2}",
             names::modality(*id),
             escape(&colour_names(observed)),
         );
-        Some(of_object(place, study, id.key(), caption, Drawing::Picture(strip)))
+        Some(of_object(
+            place,
+            study,
+            id.key(),
+            caption,
+            Drawing::Picture(strip),
+        ))
     };
     study.restored.iter().filter_map(draw).collect()
 }
@@ -81,9 +104,17 @@ fn over_spectrum(
     let Some(svg) = compared(&title, observed, &overlay, redshift)? else {
         return Ok(None);
     };
-    let lines = redshift.map_or_else(String::new, |z| format!("; lines marked at z = {z:.4}"));
+    let lines = redshift.map_or_else(String::new, |z| {
+        format!("; lines marked at z = {}", decimals(Some(z), 4))
+    });
     let caption = format!("{}, {name}{lines}", names::modality(id));
-    Ok(Some(of_object(place, study, file, caption, Drawing::Svg(svg))))
+    Ok(Some(of_object(
+        place,
+        study,
+        file,
+        caption,
+        Drawing::Svg(svg),
+    )))
 }
 
 /// Spectra and their reconstructions.
@@ -115,7 +146,13 @@ pub fn predicted_spectra(place: usize, study: &Study) -> Result<Vec<Figure>> {
     for (&id, answer) in &study.withheld {
         if let Answer::Measured(found) = answer {
             let file = format!("{}-predicted", id.key());
-            figures.extend(over_spectrum(place, study, (id, found), (from, BLUE), &file)?);
+            figures.extend(over_spectrum(
+                place,
+                study,
+                (id, found),
+                (from, BLUE),
+                &file,
+            )?);
         }
     }
     Ok(figures)

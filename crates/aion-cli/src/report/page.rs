@@ -8,15 +8,15 @@ use anyhow::Result;
 
 use crate::report::agreement::median;
 use crate::report::card::card;
-use crate::report::figures::{Figure, Figures};
+use crate::report::figures::Figures;
 use crate::report::html::{escape, from_markdown, origin_mark, table};
 use crate::report::names;
+use crate::report::sections::{group, informative, list, some};
 use crate::report::study::Study;
 use crate::report::summary::{Row, decimals, interval, percent};
+use crate::report::terminal::shortened;
 
 const STYLE: &str = include_str!("page.css");
-/// Objects whose figures stand in the sections; the cards have them all.
-const SHOWN: usize = 4;
 
 /// Everything that the page shows.
 pub struct Page<'a> {
@@ -48,16 +48,48 @@ impl Page<'_> {
                 return;
             }
             contents += &format!("<a href=\"#{id}\">{title}</a>");
-            body += &format!("<section id=\"{id}\"><h2>{title}</h2><p>{about}</p>\n{content}</section>\n");
+            body += &format!(
+                "<section id=\"{id}\"><h2>{title}</h2><p>{about}</p>\n{content}</section>\n"
+            );
         };
         add("objects", "Objects", OBJECTS, self.objects());
-        add("images", "Images", IMAGES, some(&figures.images, "strips", self.studies)?);
-        add("spectra", "Spectra", SPECTRA, some(&figures.spectra, "", self.studies)?);
-        add("predicted", "Spectra from images", PREDICTED, some(&figures.predicted, "", self.studies)?);
+        add(
+            "images",
+            "Images",
+            IMAGES,
+            some(&figures.images, "strips", self.studies)?,
+        );
+        add(
+            "spectra",
+            "Spectra",
+            SPECTRA,
+            some(&figures.spectra, "", self.studies)?,
+        );
+        add(
+            "predicted",
+            "Spectra from images",
+            PREDICTED,
+            some(&figures.predicted, "", self.studies)?,
+        );
         let posteriors = informative(&figures.posteriors, self.studies);
-        add("redshifts", "Redshifts", REDSHIFTS, some(&posteriors, "pair", self.studies)?);
-        add("scatter", "Predicted and true", SCATTER, group(figures.scatters.iter(), "pair")?);
-        add("neighbours", "Neighbours", NEIGHBOURS, group(figures.neighbours.iter(), "strips")?);
+        add(
+            "redshifts",
+            "Redshifts",
+            REDSHIFTS,
+            some(&posteriors, "pair", self.studies)?,
+        );
+        add(
+            "scatter",
+            "Predicted and true",
+            SCATTER,
+            group(figures.scatters.iter(), "pair")?,
+        );
+        add(
+            "neighbours",
+            "Neighbours",
+            NEIGHBOURS,
+            group(figures.neighbours.iter(), "strips")?,
+        );
         add("ranges", "Range report", RANGES, self.ranges());
         add("cards", "Object by object", CARDS, self.cards()?);
         add("left-out", "Left out", LEFT_OUT, list(self.left_out));
@@ -84,13 +116,20 @@ impl Page<'_> {
             _ => "real + simulated objects",
         };
         let tokens: usize = self.rows.iter().map(|row| row.num_tokens).sum();
-        let of = |value: fn(&Row) -> Option<f64>| median(self.rows.iter().filter_map(value).collect());
+        let of =
+            |value: fn(&Row) -> Option<f64>| median(self.rows.iter().filter_map(value).collect());
         let tiles = [
             (counts, kinds),
             (tokens.to_string(), "tokens"),
             (decimals(of(|row| row.image_r2), 3), "image R², median"),
-            (decimals(of(|row| row.spectrum_chi2), 2), "spectrum χ² a pixel, median"),
-            (percent(of(|row| row.numbers_error)), "error of reconstructed numbers, median"),
+            (
+                decimals(of(|row| row.spectrum_chi2), 2),
+                "spectrum χ² a pixel, median",
+            ),
+            (
+                percent(of(|row| row.numbers_error)),
+                "error of reconstructed numbers, median",
+            ),
             (decimals(of(redshift_error), 3), "|Δz| / (1 + z), median"),
         ];
         let tile = |(value, name): &(String, &str)| {
@@ -99,7 +138,10 @@ impl Page<'_> {
         let known = |(value, _): &&(String, &str)| value != "–";
         let tiles: String = tiles.iter().filter(known).map(tile).collect();
         let note = if simulated > 0 {
-            format!("Objects marked {} are drawn by a simulator; nothing about them was ever observed.", origin_mark(true))
+            format!(
+                "Objects marked {} are drawn by a simulator; nothing about them was ever observed.",
+                origin_mark(true)
+            )
         } else {
             String::new()
         };
@@ -114,12 +156,12 @@ impl Page<'_> {
 
     fn objects(&self) -> String {
         let cells = |(place, row): (usize, &Row)| {
-            let near = row.nearest.first().map_or_else(
-                || "–".to_owned(),
-                |near| format!("<a href=\"#object-{}\">{}</a>", near.place, escape(&near.object)),
-            );
+            let near = row
+                .nearest
+                .first()
+                .map_or_else(|| "–".to_owned(), |near| link(near.place, &near.object));
             vec![
-                format!("<a href=\"#object-{place}\">{}</a>", escape(&row.object)),
+                link(place, &row.object),
                 origin_mark(row.simulated).to_owned(),
                 escape(&row.survey),
                 escape(&row.measured_shortly),
@@ -134,15 +176,25 @@ impl Page<'_> {
         };
         let rows: Vec<Vec<String>> = self.rows.iter().enumerate().map(cells).collect();
         let headings = [
-            "object", "", "survey", "measured", "tokens", "img R²", "spec χ²", "numbers",
-            "z (16–84 %)", "z true", "nearest",
+            "object",
+            "",
+            "survey",
+            "measured",
+            "tokens",
+            "img R²",
+            "spec χ²",
+            "numbers",
+            "z (16–84 %)",
+            "z true",
+            "nearest",
         ];
         table(&headings, &rows)
     }
 
     /// Values that the codecs cannot express, by modality.
     fn ranges(&self) -> String {
-        let mut totals: BTreeMap<ModalityId, (usize, Coverage, Option<(f64, &str)>)> = BTreeMap::new();
+        let mut totals: BTreeMap<ModalityId, (usize, Coverage, Option<(f64, &str)>)> =
+            BTreeMap::new();
         for study in self.studies {
             for (&id, &coverage) in &study.ranges {
                 let (objects, total, worst) = totals.entry(id).or_default();
@@ -154,7 +206,10 @@ impl Page<'_> {
                 }
             }
         }
-        let row = |(id, (objects, total, worst)): (&ModalityId, &(usize, Coverage, Option<(f64, &str)>))| {
+        let row = |(id, (objects, total, worst)): (
+            &ModalityId,
+            &(usize, Coverage, Option<(f64, &str)>),
+        )| {
             let worst = worst.map_or_else(String::new, |(outside, object)| {
                 format!("{} ({})", escape(object), percent(Some(outside)))
             });
@@ -168,7 +223,14 @@ impl Page<'_> {
             ]
         };
         let rows: Vec<Vec<String>> = totals.iter().map(row).collect();
-        let headings = ["modality", "objects", "values", "outside", "not finite", "worst object"];
+        let headings = [
+            "modality",
+            "objects",
+            "values",
+            "outside",
+            "not finite",
+            "worst object",
+        ];
         table(&headings, &rows)
     }
 
@@ -189,70 +251,30 @@ impl Page<'_> {
         let provenance = table(&["", ""], &rows);
         let card = self.model_card.map_or_else(
             || "<p>No model card lies beside this checkpoint.</p>\n".to_owned(),
-            |card| format!("<details><summary>Model card</summary>{}</details>\n", from_markdown(card)),
+            |card| {
+                format!(
+                    "<details><summary>Model card</summary>{}</details>\n",
+                    from_markdown(card)
+                )
+            },
         );
         format!("{card}{provenance}")
     }
+}
+
+/// A link to an object's card, by its name as far as there is room.
+fn link(place: usize, object: &str) -> String {
+    let short = escape(&shortened(object, 25));
+    format!(
+        "<a href=\"#object-{place}\" title=\"{}\">{short}</a>",
+        escape(object)
+    )
 }
 
 /// |Δz| / (1 + z) of the predicted median.
 pub fn redshift_error(row: &Row) -> Option<f64> {
     let (truth, [median, _, _]) = (row.redshift_true?, row.redshift?);
     Some((median - truth).abs() / (1.0 + truth))
-}
-
-/// Figures in a group of this style.
-fn group<'a>(figures: impl Iterator<Item = &'a Figure>, style: &str) -> Result<String> {
-    let mut html = String::new();
-    for figure in figures {
-        html += &figure.html()?;
-    }
-    Ok(match html.is_empty() {
-        true => html,
-        false => format!("<div class=\"{style}\">{html}</div>\n"),
-    })
-}
-
-/// The figures of a few objects, of as many kinds of objects as there are: first the first of each
-/// combination of class and surveys, then the others.
-fn some(figures: &[Figure], style: &str, studies: &[Study]) -> Result<String> {
-    let kind = |figure: &Figure| {
-        let object = figure.object.and_then(|place| studies.get(place)).map(|study| &study.object);
-        object.map(|object| {
-            let class = object.flags.iter().find(|(name, _)| name.eq_ignore_ascii_case("class"));
-            (class.map(|(_, class)| class.clone()), names::surveys(object))
-        })
-    };
-    let mut seen = Vec::new();
-    let (mut first, mut others) = (Vec::new(), Vec::new());
-    for figure in figures {
-        let kind = kind(figure);
-        if seen.contains(&kind) {
-            others.push(figure);
-        } else {
-            seen.push(kind);
-            first.push(figure);
-        }
-    }
-    group(first.into_iter().chain(others).take(SHOWN), style)
-}
-
-/// Posteriors that were asked for in most steps come first.
-fn informative(figures: &[Figure], studies: &[Study]) -> Vec<Figure> {
-    let steps = |figure: &Figure| {
-        let study = figure.object.and_then(|place| studies.get(place));
-        study.map_or(0, |study| study.redshift.stages.len())
-    };
-    let most = figures.iter().map(steps).max().unwrap_or_default();
-    figures.iter().filter(|figure| steps(figure) == most).cloned().collect()
-}
-
-fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        return String::new();
-    }
-    let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
-    format!("<ul>{items}</ul>\n")
 }
 
 const OBJECTS: &str = "R² is the share of an image's variance that its reconstruction keeps, χ² the mean \

@@ -20,7 +20,9 @@ pub fn centre(plane: &[f32], height: usize, width: usize) -> Vec<f32> {
     let (tall, wide) = (CROP.min(height), CROP.min(width));
     let (top, left) = ((height - tall) / 2, (width - wide) / 2);
     let rows = plane.chunks_exact(width.max(1)).skip(top).take(tall);
-    rows.flat_map(|row| row.iter().skip(left).take(wide)).copied().collect()
+    rows.flat_map(|row| row.iter().skip(left).take(wide))
+        .copied()
+        .collect()
 }
 
 impl Picture {
@@ -51,8 +53,16 @@ impl Picture {
 
     /// Pictures of one size side by side on a light grey ground.
     pub fn strip(pictures: &[&Picture]) -> Picture {
-        let height = pictures.iter().map(|picture| picture.height).max().unwrap_or_default();
-        let each = pictures.iter().map(|picture| picture.width).max().unwrap_or_default();
+        let height = pictures
+            .iter()
+            .map(|picture| picture.height)
+            .max()
+            .unwrap_or_default();
+        let each = pictures
+            .iter()
+            .map(|picture| picture.width)
+            .max()
+            .unwrap_or_default();
         let step = each + GAP;
         let width = (step * pictures.len()).saturating_sub(GAP);
         let at = |i: usize| {
@@ -93,7 +103,11 @@ pub fn base64(bytes: &[u8]) -> String {
         let word = byte(0) << 16 | byte(1) << 8 | byte(2);
         for i in 0..4 {
             let digit = DIGITS[(word >> (18 - 6 * i) & 63) as usize];
-            text.push(if i <= chunk.len() { char::from(digit) } else { '=' });
+            text.push(if i <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
     text

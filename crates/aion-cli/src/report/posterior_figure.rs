@@ -27,7 +27,9 @@ pub fn posterior(title: &str, redshift: &Redshift) -> Result<Option<String>> {
     for (start, end) in ends.chain(redshift.truth.map(|truth| (truth, truth))) {
         (low, high) = (low.min(start), high.max(end));
     }
-    let top = curves.iter().flat_map(|(_, _, curve)| curve.iter().map(|(_, p)| *p));
+    let top = curves
+        .iter()
+        .flat_map(|(_, _, curve)| curve.iter().map(|(_, p)| *p));
     let top = top.fold(0.0, f64::max);
     if !(high > low && top > 0.0 && top.is_finite()) {
         return Ok(None);
@@ -111,7 +113,10 @@ mod tests {
 
     fn gaussian(mean: f32, sigma: f32) -> Distribution {
         let grid: Vec<f32> = (0..600).map(|i| i as f32 / 100.0).collect();
-        let logits = grid.iter().map(|z| -((z - mean) / sigma).powi(2) / 2.0).collect();
+        let logits = grid
+            .iter()
+            .map(|z| -((z - mean) / sigma).powi(2) / 2.0)
+            .collect();
         let prediction = Prediction::new(600, logits);
         prediction.distribution(&grid).expect("a distribution")
     }
@@ -129,9 +134,14 @@ mod tests {
         assert!(low > 0.5 && high < 1.5);
         let redshift = Redshift {
             truth: Some(0.4),
-            stages: vec![("photometry", gaussian(1.0, 0.3)), ("+ image", gaussian(1.0, 0.1))],
+            stages: vec![
+                ("photometry", gaussian(1.0, 0.3)),
+                ("+ image", gaussian(1.0, 0.1)),
+            ],
         };
-        let svg = posterior("one", &redshift).expect("drawn").expect("a figure");
+        let svg = posterior("one", &redshift)
+            .expect("drawn")
+            .expect("a figure");
         assert!(svg.contains("+ image") && svg.contains(">true<") && svg.contains("redshift z"));
     }
 }

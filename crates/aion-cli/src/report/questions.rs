@@ -16,13 +16,20 @@ fn select(tokens: &ObjectTokens, keep: impl Fn(ModalityId) -> bool) -> ObjectTok
 /// What the redshift is asked from: the numbers, then images too, then spectra too.
 pub fn redshift_contexts(tokens: &ObjectTokens) -> Vec<(&'static str, ObjectTokens)> {
     let is_pixels = |id: ModalityId| {
-        matches!(id.info().kind, Kind::Image | Kind::ScalarField | Kind::Catalog)
+        matches!(
+            id.info().kind,
+            Kind::Image | Kind::ScalarField | Kind::Catalog
+        )
     };
     let is_spectrum = |id: ModalityId| id.info().kind == Kind::Spectrum;
     let mut shown = ObjectTokens::new();
     let mut contexts = Vec::new();
     let groups = [
-        ("photometry", "photometry", select(tokens, is_catalogue_number)),
+        (
+            "photometry",
+            "photometry",
+            select(tokens, is_catalogue_number),
+        ),
         ("image", "+ image", select(tokens, is_pixels)),
         ("spectrum", "+ spectrum", select(tokens, is_spectrum)),
     ];
@@ -38,7 +45,11 @@ pub fn redshift_contexts(tokens: &ObjectTokens) -> Vec<(&'static str, ObjectToke
 }
 
 /// Everything that the object lacks, from everything that it has.
-pub fn absent_question(tokens: &ObjectTokens, object: usize, targets: &BTreeSet<ModalityId>) -> Vec<Question> {
+pub fn absent_question(
+    tokens: &ObjectTokens,
+    object: usize,
+    targets: &BTreeSet<ModalityId>,
+) -> Vec<Question> {
     let lacking = |id: &&ModalityId| !tokens.contains_key(id) && redshift() != Some(**id);
     vec![Question {
         object,
@@ -81,19 +92,34 @@ mod tests {
 
     fn tokens(keys: &[&str]) -> ObjectTokens {
         let known = keys.iter().filter_map(|key| ModalityId::from_key(key));
-        known.map(|id| (id, vec![0; id.info().num_tokens()])).collect()
+        known
+            .map(|id| (id, vec![0; id.info().num_tokens()]))
+            .collect()
     }
 
     #[test]
     fn the_redshift_is_never_shown_when_it_is_asked_for() {
-        let all = tokens(&["tok_z", "tok_flux_g", "tok_image", "tok_spectrum_desi", "tok_ra"]);
+        let all = tokens(&[
+            "tok_z",
+            "tok_flux_g",
+            "tok_image",
+            "tok_spectrum_desi",
+            "tok_ra",
+        ]);
         let contexts = redshift_contexts(&all);
         let labels: Vec<&str> = contexts.iter().map(|(label, _)| *label).collect();
         assert_eq!(labels, ["photometry", "+ image", "+ spectrum"]);
         for (_, context) in &contexts {
-            assert!(context.keys().all(|id| !["tok_z", "tok_ra"].contains(&id.key())));
+            assert!(
+                context
+                    .keys()
+                    .all(|id| !["tok_z", "tok_ra"].contains(&id.key()))
+            );
         }
-        assert_eq!(redshift_contexts(&tokens(&["tok_spectrum_sdss"]))[0].0, "spectrum");
+        assert_eq!(
+            redshift_contexts(&tokens(&["tok_spectrum_sdss"]))[0].0,
+            "spectrum"
+        );
     }
 
     #[test]
@@ -101,7 +127,12 @@ mod tests {
         let all = tokens(&["tok_flux_g", "tok_flux_r", "tok_spectrum_desi", "tok_z"]);
         let targets = all.keys().copied().collect();
         for question in withheld_questions(&all, 0, &targets) {
-            assert!(question.targets.iter().all(|id| !question.context.contains_key(id)));
+            assert!(
+                question
+                    .targets
+                    .iter()
+                    .all(|id| !question.context.contains_key(id))
+            );
             assert!(question.context.keys().all(|id| id.key() != "tok_z"));
         }
     }

@@ -23,7 +23,9 @@ const NEIGHBOURS: usize = 5;
 /// A chart cannot be drawn.
 pub fn scatters(studies: &[Study]) -> Result<Vec<Figure>> {
     let redshifts = |simulated: bool| -> Vec<Point> {
-        let wanted = studies.iter().filter(|study| study.object.simulated == simulated);
+        let wanted = studies
+            .iter()
+            .filter(|study| study.object.simulated == simulated);
         let point = |study: &Study| {
             let found = study.redshift.predicted()?;
             Some(Point {
@@ -103,7 +105,10 @@ fn magnitude(id: ModalityId, value: f64) -> Option<f64> {
 
 fn magnitudes(studies: &[Study], survey: Survey) -> Vec<Point> {
     let of_study = |study: &Study| -> Vec<Point> {
-        let answers = study.withheld.iter().filter(|(id, _)| id.info().survey == survey);
+        let answers = study
+            .withheld
+            .iter()
+            .filter(|(id, _)| id.info().survey == survey);
         let point = |(&id, answer): (&ModalityId, &Answer)| {
             let Answer::Number(found) = answer else {
                 return None;
@@ -142,10 +147,14 @@ fn coefficients(studies: &[Study], codec: &str) -> Vec<Point> {
 }
 
 fn first_image(study: &Study) -> Option<Picture> {
-    study.object.measurements.values().find_map(|measurement| match measurement {
-        Measurement::Image(image) => colours(image),
-        _ => None,
-    })
+    study
+        .object
+        .measurements
+        .values()
+        .find_map(|measurement| match measurement {
+            Measurement::Image(image) => colours(image),
+            _ => None,
+        })
 }
 
 /// Objects with images, each beside those of its neighbours that have one.
@@ -157,7 +166,11 @@ pub fn neighbour_rows(studies: &[Study]) -> Vec<Figure> {
             let other = studies.get(neighbour.object)?;
             if let Some(picture) = first_image(other) {
                 pictures.push(picture);
-                names.push(format!("{} ({:.3})", escape(&other.object.id), neighbour.cosine));
+                names.push(format!(
+                    "{} ({:.3})",
+                    escape(&other.object.id),
+                    neighbour.cosine
+                ));
             }
             if names.len() == NEIGHBOURS {
                 break;
@@ -167,8 +180,17 @@ pub fn neighbour_rows(studies: &[Study]) -> Vec<Figure> {
             return None;
         }
         let strip = Picture::strip(&pictures.iter().collect::<Vec<&Picture>>());
-        let caption = format!("and its nearest neighbours with images: {}", names.join(", "));
-        Some(of_object(place, study, "neighbours", caption, Drawing::Picture(strip)))
+        let caption = format!(
+            "and its nearest neighbours with images: {}",
+            names.join(", ")
+        );
+        Some(of_object(
+            place,
+            study,
+            "neighbours",
+            caption,
+            Drawing::Picture(strip),
+        ))
     });
     rows.take(NEIGHBOUR_ROWS).collect()
 }

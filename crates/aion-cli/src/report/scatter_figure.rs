@@ -46,13 +46,21 @@ pub fn scatter(title: &str, quantity: &str, groups: &[Group]) -> Result<Option<S
         y_label: &y_label,
         y_ticks: 9,
     };
-    let groups: Vec<&Group> = groups.iter().filter(|group| !group.points.is_empty()).collect();
+    let groups: Vec<&Group> = groups
+        .iter()
+        .filter(|group| !group.points.is_empty())
+        .collect();
     let legend: Vec<(&str, RGBColor)> = groups.iter().map(|g| (g.name, g.colour)).collect();
     let inside = |value: f64| value.clamp(range.start, range.end);
     let svg = chart::draw(SIZE, title, &legend, |area| {
         let mut chart = chart::axes(area, &axes)?;
         let equal = vec![(range.start, range.start), (range.end, range.end)];
-        chart.draw_series(DashedLineSeries::new(equal, 6, 4, INK.mix(0.6).stroke_width(1)))?;
+        chart.draw_series(DashedLineSeries::new(
+            equal,
+            6,
+            4,
+            INK.mix(0.6).stroke_width(1),
+        ))?;
         for group in &groups {
             let bars = group.points.iter().filter_map(|point| {
                 let (low, high) = point.interval?;
@@ -88,7 +96,9 @@ mod tests {
             colour: chart::TEAL,
             points: vec![point(0.1), point(0.5), point(0.9)],
         };
-        let svg = scatter("z", "redshift", &[group]).expect("drawn").expect("a figure");
+        let svg = scatter("z", "redshift", &[group])
+            .expect("drawn")
+            .expect("a figure");
         assert_eq!(svg.matches("<circle").count(), 3);
         assert!(svg.contains("predicted redshift"));
     }

@@ -24,6 +24,10 @@ pub const LINES: [(&str, f64); 17] = [
 /// Lines that fall between two observed wavelengths at a redshift: their names, and wavelengths
 /// in the observer's frame.
 pub fn lines_at(redshift: f64, low: f64, high: f64) -> Vec<(&'static str, f64)> {
-    let shifted = LINES.iter().map(|(name, rest)| (*name, rest * (1.0 + redshift)));
-    shifted.filter(|(_, observed)| (low..high).contains(observed)).collect()
+    let shifted = LINES
+        .iter()
+        .map(|(name, rest)| (*name, rest * (1.0 + redshift)));
+    shifted
+        .filter(|(_, observed)| (low..high).contains(observed))
+        .collect()
 }

@@ -79,8 +79,22 @@ pub fn compared(
         if let Some(redshift) = redshift {
             mark_lines(&mut chart, redshift, &axes)?;
         }
-        line(&mut chart, &binned.wavelength, &binned.observed, &axes, INK.mix(0.75), 1)?;
-        line(&mut chart, &binned.wavelength, &binned.overlay, &axes, overlay.colour.mix(0.95), 2)?;
+        line(
+            &mut chart,
+            &binned.wavelength,
+            &binned.observed,
+            &axes,
+            INK.mix(0.75),
+            1,
+        )?;
+        line(
+            &mut chart,
+            &binned.wavelength,
+            &binned.overlay,
+            &axes,
+            overlay.colour.mix(0.95),
+            2,
+        )?;
         residuals(&lower, x, &binned, overlay.colour)
     })?;
     Ok(Some(svg))
@@ -107,7 +121,14 @@ pub fn alone(title: &str, spectrum: &Spectrum, colour: RGBColor) -> Result<Optio
     };
     let svg = chart::draw((520, 190), title, &[], |area| {
         let mut chart = chart::axes(area, &axes)?;
-        line(&mut chart, &binned.wavelength, &binned.observed, &axes, colour.mix(0.95), 2)
+        line(
+            &mut chart,
+            &binned.wavelength,
+            &binned.observed,
+            &axes,
+            colour.mix(0.95),
+            2,
+        )
     })?;
     Ok(Some(svg))
 }
@@ -118,7 +139,10 @@ pub fn alone(title: &str, spectrum: &Spectrum, colour: RGBColor) -> Result<Optio
 /// The chart cannot be drawn.
 pub fn series(title: &str, values: &[f32], colour: RGBColor) -> Result<Option<String>> {
     let x: Vec<f64> = (0..values.len()).map(|number| number as f64).collect();
-    let y: Vec<f64> = values.iter().map(|value| f64::from(*value).asinh()).collect();
+    let y: Vec<f64> = values
+        .iter()
+        .map(|value| f64::from(*value).asinh())
+        .collect();
     let (Some(across), Some(up)) = (
         chart::span(x.iter().copied(), 0.0, 0.01),
         chart::span(y.iter().copied(), 0.0, 0.1),
@@ -139,12 +163,7 @@ pub fn series(title: &str, values: &[f32], colour: RGBColor) -> Result<Option<St
     Ok(Some(svg))
 }
 
-fn residuals(
-    area: &Area,
-    x: Range<f64>,
-    binned: &Binned,
-    colour: RGBColor,
-) -> Result<()> {
+fn residuals(area: &Area, x: Range<f64>, binned: &Binned, colour: RGBColor) -> Result<()> {
     let axes = Axes {
         x,
         y: -MAX_RESIDUAL..MAX_RESIDUAL,
@@ -154,8 +173,22 @@ fn residuals(
     };
     let mut chart = chart::axes(area, &axes)?;
     let zero = vec![0.0; binned.wavelength.len()];
-    line(&mut chart, &binned.wavelength, &zero, &axes, INK.mix(0.6), 1)?;
-    line(&mut chart, &binned.wavelength, &binned.residual, &axes, colour.mix(0.8), 1)
+    line(
+        &mut chart,
+        &binned.wavelength,
+        &zero,
+        &axes,
+        INK.mix(0.6),
+        1,
+    )?;
+    line(
+        &mut chart,
+        &binned.wavelength,
+        &binned.residual,
+        &axes,
+        colour.mix(0.8),
+        1,
+    )
 }
 
 /// A line, kept inside the axes.
@@ -211,7 +244,9 @@ impl Binned {
             let at = |values: &[f32], pixel: usize| {
                 f64::from(values.get(pixel).copied().unwrap_or_default())
             };
-            binned.wavelength.push(mean(&|i| at(&observed.wavelength, i)));
+            binned
+                .wavelength
+                .push(mean(&|i| at(&observed.wavelength, i)));
             binned.observed.push(mean(&|i| at(&observed.flux, i)));
             binned.overlay.push(mean(&|i| at(&overlay.flux, i)));
             binned.residual.push(mean(&|i| {
@@ -229,7 +264,9 @@ impl Binned {
         let overlay = chart::span(self.overlay.iter().copied(), 0.001, 0.08);
         let overlay = overlay.unwrap_or_else(|| observed.clone());
         let (reach, room) = (MOST_STRETCH * height, 0.1 * height);
-        let low = observed.start.min(overlay.start.max(observed.start - reach));
+        let low = observed
+            .start
+            .min(overlay.start.max(observed.start - reach));
         let high = observed.end.max(overlay.end.min(observed.end + reach));
         Some(low..high + room)
     }
@@ -260,7 +297,13 @@ mod tests {
         };
         let svg = compared("a star", &observed, &overlay, Some(0.0)).expect("drawn");
         let svg = svg.expect("valid pixels");
-        for text in ["reconstruction", "erg s⁻¹", "wavelength", "Hβ", "currentColor"] {
+        for text in [
+            "reconstruction",
+            "erg s⁻¹",
+            "wavelength",
+            "Hβ",
+            "currentColor",
+        ] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(svg.len() < 120_000, "{}", svg.len());

@@ -29,7 +29,9 @@ fn plane(image: &Image, band: usize) -> Option<Vec<f32>> {
     let size = image.height * image.width;
     let pixels = image.flux.get(band * size..(band + 1) * size)?;
     let name = image.bands.get(band)?;
-    let zeropoint = BANDS.iter().find(|known| known.name.eq_ignore_ascii_case(name));
+    let zeropoint = BANDS
+        .iter()
+        .find(|known| known.name.eq_ignore_ascii_case(name));
     let zeropoint = zeropoint.map_or(LEGACY_ZEROPOINT, |band| band.zeropoint);
     let factor = 10f32.powf(0.4 * (LEGACY_ZEROPOINT - zeropoint));
     let clean = |flux: f32| if flux.is_finite() { flux * factor } else { 0.0 };
@@ -44,16 +46,22 @@ fn letter(band: &str) -> char {
 /// The three bands shown as red, green, blue; one band alone is shown in grey.
 fn colour_bands(image: &Image) -> [usize; 3] {
     let find = |wanted: char| image.bands.iter().position(|band| letter(band) == wanted);
-    let known = COLOURS.iter().find_map(|[red, green, blue]| {
-        Some([find(*red)?, find(*green)?, find(*blue)?])
-    });
+    let known = COLOURS
+        .iter()
+        .find_map(|[red, green, blue]| Some([find(*red)?, find(*green)?, find(*blue)?]));
     known.unwrap_or([0, 0, 0])
 }
 
 /// Names of the bands shown as red, green, blue.
 pub fn colour_names(image: &Image) -> String {
     let [red, green, blue] = colour_bands(image);
-    let name = |band: usize| image.bands.get(band).map(String::as_str).unwrap_or_default();
+    let name = |band: usize| {
+        image
+            .bands
+            .get(band)
+            .map(String::as_str)
+            .unwrap_or_default()
+    };
     if red == blue {
         return name(red).to_owned();
     }
@@ -93,13 +101,18 @@ pub fn residual(observed: &Image, restored: &Image) -> Option<Picture> {
     let (observed, restored) = (plane(observed, band)?, plane(restored, band)?);
     let differences: Vec<f32> = observed.iter().zip(&restored).map(|(a, b)| a - b).collect();
     let noise = noise(&observed).max(f32::MIN_POSITIVE);
-    let pixels = differences.iter().map(|difference| diverging(difference / noise / FULL_RESIDUAL));
+    let pixels = differences
+        .iter()
+        .map(|difference| diverging(difference / noise / FULL_RESIDUAL));
     Some(Picture::new(CROP, CROP, pixels.collect()))
 }
 
 /// Standard deviation of the sky from the median difference between neighbours.
 fn noise(plane: &[f32]) -> f32 {
-    let mut steps: Vec<f32> = plane.windows(2).map(|pair| (pair[0] - pair[1]).abs()).collect();
+    let mut steps: Vec<f32> = plane
+        .windows(2)
+        .map(|pair| (pair[0] - pair[1]).abs())
+        .collect();
     steps.sort_by(f32::total_cmp);
     let middle = steps.get(steps.len() / 2).copied().unwrap_or_default();
     middle * 1.4826 / std::f32::consts::SQRT_2
@@ -108,8 +121,16 @@ fn noise(plane: &[f32]) -> f32 {
 /// Grey at 0, blue at -1, red at 1.
 fn diverging(value: f32) -> [u8; 3] {
     const MIDDLE: [f32; 3] = [236.0, 236.0, 236.0];
-    let end = if value < 0.0 { [33.0, 102.0, 172.0] } else { [200.0, 55.0, 45.0] };
-    let share = if value.is_finite() { value.abs().min(1.0) } else { 0.0 };
+    let end = if value < 0.0 {
+        [33.0, 102.0, 172.0]
+    } else {
+        [200.0, 55.0, 45.0]
+    };
+    let share = if value.is_finite() {
+        value.abs().min(1.0)
+    } else {
+        0.0
+    };
     std::array::from_fn(|i| (MIDDLE[i] + (end[i] - MIDDLE[i]) * share).round() as u8)
 }
 

@@ -106,7 +106,9 @@ pub fn study(
     stage("measuring redshifts");
     with.ask_redshifts(&mut studies)?;
     stage("predicting what was withheld");
-    with.ask_measurements(&mut studies, withheld_questions, |study| &mut study.withheld)?;
+    with.ask_measurements(&mut studies, withheld_questions, |study| {
+        &mut study.withheld
+    })?;
     stage("predicting what is absent");
     with.ask_measurements(&mut studies, absent_question, |study| &mut study.absent)?;
     Ok(studies)
@@ -179,7 +181,9 @@ impl Instruments<'_> {
         for (&id, rows) in wanted {
             for batch in rows.chunks(CODEC_BATCH) {
                 let tokens: Vec<&[u16]> = batch.iter().map(|(_, tokens)| &tokens[..]).collect();
-                let like = batch.iter().map(|(place, _)| studies.get(*place)?.object.get(id));
+                let like = batch
+                    .iter()
+                    .map(|(place, _)| studies.get(*place)?.object.get(id));
                 let like: Vec<Option<&Measurement>> = like.collect();
                 let measurements = self.codecs.decode(id, &tokens, &like)?;
                 let rows = batch.iter().zip(measurements);

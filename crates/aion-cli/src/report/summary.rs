@@ -91,26 +91,38 @@ impl From<&Agreement> for Quality {
 
 /// The rows of all studies; `sources` by object identifier.
 pub fn rows(studies: &[Study], sources: &BTreeMap<String, String>) -> Vec<Row> {
-    studies.iter().map(|study| row(study, studies, sources)).collect()
+    studies
+        .iter()
+        .map(|study| row(study, studies, sources))
+        .collect()
 }
 
 fn row(study: &Study, all: &[Study], sources: &BTreeMap<String, String>) -> Row {
     let object = &study.object;
     let found = |kind: Kind, value: fn(&Agreement) -> Option<f64>| {
-        let of_kind = study.agreement.iter().filter(|(id, _)| id.info().kind == kind);
+        let of_kind = study.agreement.iter().filter(|(id, _)| {
+            // A redshift near 0 has no relative error.
+            id.info().kind == kind && names::redshift() != Some(**id)
+        });
         median(of_kind.filter_map(|(_, found)| value(found)).collect())
     };
     let class = object.flags.iter().find(|(name, _)| {
-        ["class", "spectype", "type"].iter().any(|known| name.eq_ignore_ascii_case(known))
+        ["class", "spectype", "type"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
     });
     let interval = |found: &aion_model::Distribution| [found.median, found.q16, found.q84];
-    let near = study.neighbours.iter().take(NEAREST).filter_map(|neighbour| {
-        Some(Near {
-            object: all.get(neighbour.object)?.object.id.clone(),
-            place: neighbour.object,
-            cosine: neighbour.cosine,
-        })
-    });
+    let near = study
+        .neighbours
+        .iter()
+        .take(NEAREST)
+        .filter_map(|neighbour| {
+            Some(Near {
+                object: all.get(neighbour.object)?.object.id.clone(),
+                place: neighbour.object,
+                cosine: neighbour.cosine,
+            })
+        });
     Row {
         object: object.id.clone(),
         survey: names::surveys(object),
@@ -119,7 +131,11 @@ fn row(study: &Study, all: &[Study], sources: &BTreeMap<String, String>) -> Row 
         class: class.map(|(_, class)| class.clone()),
         measured: names::measured(object),
         measured_shortly: names::measured_shortly(object),
-        tokens: study.tokens.iter().map(|(id, tokens)| (id.key(), tokens.len())).collect(),
+        tokens: study
+            .tokens
+            .iter()
+            .map(|(id, tokens)| (id.key(), tokens.len()))
+            .collect(),
         num_tokens: num_tokens(&study.tokens),
         reconstruction: by_key(&study.agreement),
         image_r2: found(Kind::Image, |found| found.r2),
@@ -139,7 +155,10 @@ fn row(study: &Study, all: &[Study], sources: &BTreeMap<String, String>) -> Row 
 }
 
 fn by_key(found: &BTreeMap<ModalityId, Agreement>) -> BTreeMap<&'static str, Quality> {
-    found.iter().map(|(id, found)| (id.key(), found.into())).collect()
+    found
+        .iter()
+        .map(|(id, found)| (id.key(), found.into()))
+        .collect()
 }
 
 /// `0.93`, or a dash; large values lose their decimals.

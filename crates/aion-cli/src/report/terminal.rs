@@ -26,12 +26,16 @@ const COLUMNS: [Column; 11] = [
     column("measured", 12, 2, false, |row| row.measured_shortly.clone()),
     column("tokens", 6, 5, true, |row| row.num_tokens.to_string()),
     column("img R²", 6, 0, true, |row| decimals(row.image_r2, 2)),
-    column("spec χ²", 7, 0, true, |row| decimals(row.spectrum_chi2, 2)),
+    column("spec χ²", 7, 0, true, |row| {
+        decimals(row.spectrum_chi2, 2)
+    }),
     column("numbers", 7, 1, true, |row| percent(row.numbers_error)),
     column("z (16–84 %)", 19, 0, false, |row| interval(row.redshift)),
     column("z true", 6, 0, true, |row| decimals(row.redshift_true, 3)),
     column("nearest", 16, 4, false, |row| {
-        row.nearest.first().map_or_else(|| "–".to_owned(), |near| near.object.clone())
+        row.nearest
+            .first()
+            .map_or_else(|| "–".to_owned(), |near| near.object.clone())
     }),
 ];
 
@@ -66,14 +70,23 @@ pub fn table(rows: &[Row], width: usize) -> String {
     let mut columns: Vec<&Column> = COLUMNS.iter().collect();
     let natural = |column: &Column| {
         let cells = rows.iter().map(|row| (column.cell)(row).chars().count());
-        cells.chain([column.heading.chars().count()]).max().unwrap_or_default()
+        cells
+            .chain([column.heading.chars().count()])
+            .max()
+            .unwrap_or_default()
     };
     let least = |columns: &[&Column]| -> usize {
-        let each = columns.iter().map(|c| natural(c).min(c.least.max(c.heading.chars().count())));
+        let each = columns
+            .iter()
+            .map(|c| natural(c).min(c.least.max(c.heading.chars().count())));
         each.sum::<usize>() + SPACE * columns.len().saturating_sub(1)
     };
     while least(&columns) > width {
-        let first = columns.iter().filter(|c| c.leave_out > 0).map(|c| c.leave_out).min();
+        let first = columns
+            .iter()
+            .filter(|c| c.leave_out > 0)
+            .map(|c| c.leave_out)
+            .min();
         let Some(first) = first else {
             break;
         };
@@ -185,7 +198,10 @@ mod tests {
 
     #[test]
     fn the_table_fits_the_terminal() {
-        let rows = [row("sim-galaxy-20260401-00000017", true), row("39633345008634465", false)];
+        let rows = [
+            row("sim-galaxy-20260401-00000017", true),
+            row("39633345008634465", false),
+        ];
         for width in [70, 80, 100, 140, 300] {
             let table = table(&rows, width);
             let longest = table.lines().map(|line| line.chars().count()).max();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod composition;
+mod demo;
 mod parity;
 mod parity_cases;
 mod run;

@@ -67,7 +67,8 @@ pub fn embedding(ours: &Array, expected: &Array, valid: &[usize]) -> Verdict {
     let width = expected.shape[2];
     let rows = |array: &Array| -> Vec<f64> {
         let rows = valid.iter().enumerate();
-        rows.flat_map(|(object, n)| array.row(object)[..n * width].to_vec()).collect()
+        rows.flat_map(|(object, n)| array.row(object)[..n * width].to_vec())
+            .collect()
     };
     at_most(relative(&rows(ours), &rows(expected)), STATES)
 }
@@ -84,16 +85,24 @@ impl Quantizer {
     /// The quantiser of a modality; none where tokens are looked up in a table.
     pub fn of(model: &Path, modality: ModalityId) -> Option<Quantizer> {
         let kind = modality.info().kind;
-        let path = model.join("codecs").join(modality.info().codec).join("config.json");
-        let text = || std::fs::read_to_string(path).expect("a codec's configuration");
+        let path = model
+            .join("codecs")
+            .join(modality.info().codec)
+            .join("config.json");
         let number = |value: &serde_json::Value| value.as_u64().expect("a number") as usize;
         let read = |key: &str| {
-            let config: serde_json::Value = serde_json::from_str(&text()).expect("JSON");
+            let text = std::fs::read_to_string(&path).expect("a codec's configuration");
+            let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             config[key].clone()
         };
         let levels = |key: &str| {
             let levels = read(key);
-            levels.as_array().expect("levels").iter().map(number).collect()
+            levels
+                .as_array()
+                .expect("levels")
+                .iter()
+                .map(number)
+                .collect()
         };
         match kind {
             Kind::Image => Some(Quantizer::Finite(levels("quantizer_levels"))),
@@ -166,7 +175,9 @@ pub fn tokens(
         let at = |channel: usize| latent.row(object)[channel * positions + token - first];
         let [a, b] = [ours, expected].map(|array| array.values[place] as usize);
         if token < first || !quantizer.is_tie(a, b, at) {
-            return Err(format!("token {token} of object {object} is {a}, not {b}, beyond a tie"));
+            return Err(format!(
+                "token {token} of object {object} is {a}, not {b}, beyond a tie"
+            ));
         }
     }
     Ok(())
@@ -188,7 +199,11 @@ pub fn field(
     }
     let kind = modality.info().kind;
     let sinh = matches!(kind, Kind::Image | Kind::Coefficients);
-    let limit = if sinh { RECONSTRUCTION_SINH } else { RECONSTRUCTION };
+    let limit = if sinh {
+        RECONSTRUCTION_SINH
+    } else {
+        RECONSTRUCTION
+    };
     // Images are compared band by band, spectra and maps as a whole, tables value by value.
     let axes = match kind {
         Kind::Image => 2,
@@ -196,7 +211,11 @@ pub fn field(
         _ => expected.shape.len(),
     };
     let width = expected.width(axes);
-    let parts = ours.values.chunks(width).zip(expected.values.chunks(width)).enumerate();
+    let parts = ours
+        .values
+        .chunks(width)
+        .zip(expected.values.chunks(width))
+        .enumerate();
     let compared = parts.filter(|(source, _)| {
         // Padding has no value to agree on.
         kind != Kind::Catalog || expected_tokens.values[5 * source] != PADDING

@@ -76,7 +76,9 @@ impl Case {
     /// Runs a verb on a file of the case; the output's path.
     fn run_verb(&self, verb: &str, input: &Path, more: &[&str]) -> PathBuf {
         let output = self.scratch.path(&format!("{verb}.safetensors"));
-        let outcome = self.scratch.verb(verb, (&self.model(), input, &output), more);
+        let outcome = self
+            .scratch
+            .verb(verb, (&self.model(), input, &output), more);
         assert_eq!(outcome.code, 0, "{} {verb}: {}", self.name, outcome.stderr);
         output
     }
@@ -103,7 +105,11 @@ impl Case {
 
     fn reconstruction(&mut self) {
         let like = self.file("like");
-        let like = if like.exists() { like } else { self.file("observations") };
+        let like = if like.exists() {
+            like
+        } else {
+            self.file("observations")
+        };
         let like = like.display().to_string();
         let output = self.run_verb("detokenize", &self.file("tokens"), &["--like", &like]);
         let stored = self.file("reconstruction");
@@ -133,9 +139,20 @@ impl Case {
 
     fn logits(&mut self, attention: &str, stems: &[&str]) {
         let targets = self.about.targets.join(",");
-        let more = ["--target", &targets, "--logits", "--decoder-attention", attention];
+        let more = [
+            "--target",
+            &targets,
+            "--logits",
+            "--decoder-attention",
+            attention,
+        ];
         let output = self.run_verb("predict", &self.source(), &more);
-        assert_eq!(names(&output).len(), self.about.targets.len(), "{}", self.name);
+        assert_eq!(
+            names(&output).len(),
+            self.about.targets.len(),
+            "{}",
+            self.name
+        );
         for stem in stems {
             let stored = self.file(stem);
             if !stored.exists() {
@@ -201,6 +218,14 @@ fn every_reference_case_agrees() {
         compared += count;
         differ.extend(found);
     }
-    assert!(differ.is_empty(), "{} of {compared} differ:\n{}", differ.len(), differ.join("\n"));
-    assert!(compared > manifest.cases.len(), "only {compared} comparisons");
+    assert!(
+        differ.is_empty(),
+        "{} of {compared} differ:\n{}",
+        differ.len(),
+        differ.join("\n")
+    );
+    assert!(
+        compared > manifest.cases.len(),
+        "only {compared} comparisons"
+    );
 }

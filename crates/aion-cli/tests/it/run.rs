@@ -87,7 +87,10 @@ impl Outcome {
     #[track_caller]
     pub fn refused(self, named: &[&str]) -> Self {
         assert_eq!(self.code, 2, "exit code; {}{}", self.stdout, self.stderr);
-        let errors = self.stderr.lines().filter(|line| line.starts_with("error: "));
+        let errors = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "));
         let errors: Vec<&str> = errors.collect();
         assert_eq!(errors.len(), 1, "one error in: {}", self.stderr);
         for name in named {

@@ -68,14 +68,22 @@ impl Tensors {
     }
 
     pub fn f32(mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensors.push((name.to_owned(), Dtype::F32, shape.to_vec(), bytes));
+        let bytes = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.tensors
+            .push((name.to_owned(), Dtype::F32, shape.to_vec(), bytes));
         self
     }
 
     pub fn i64(mut self, name: &str, shape: &[usize], values: Vec<i64>) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensors.push((name.to_owned(), Dtype::I64, shape.to_vec(), bytes));
+        let bytes = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.tensors
+            .push((name.to_owned(), Dtype::I64, shape.to_vec(), bytes));
         self
     }
 
@@ -105,7 +113,11 @@ pub fn pattern(count: usize, seed: usize) -> Vec<f32> {
 pub fn images(first: usize, count: usize, side: usize) -> Tensors {
     let ids: Vec<i64> = (first..first + count).map(|id| id as i64).collect();
     Tensors::new()
-        .f32("tok_image/flux", &[count, 3, side, side], pattern(count * 3 * side * side, first))
+        .f32(
+            "tok_image/flux",
+            &[count, 3, side, side],
+            pattern(count * 3 * side * side, first),
+        )
         .i64("object_id", &[count], ids)
         .note("tok_image/bands", "DES-G,DES-R,DES-Z")
 }

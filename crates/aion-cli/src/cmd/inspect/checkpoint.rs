@@ -51,7 +51,10 @@ pub fn run(folder: &Path, json: bool) -> anyhow::Result<()> {
     } else {
         print(folder, &config, &parts)?;
     }
-    let bad: Vec<&str> = parts.iter().filter_map(|part| part.problem.as_deref()).collect();
+    let bad: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| part.problem.as_deref())
+        .collect();
     match bad.as_slice() {
         [] => Ok(()),
         [problem] => Err(usage(*problem)),
@@ -63,11 +66,18 @@ fn transformer(folder: &Path, device: &Device) -> Part {
     let opened = Checkpoint::open(folder, device);
     let opened = opened.map(|checkpoint| (checkpoint.report, checkpoint.names.num_values()));
     let weights = folder.join(WEIGHTS_FILE);
-    part("transformer", Vec::new(), &weights, opened.map_err(|e| e.to_string()))
+    part(
+        "transformer",
+        Vec::new(),
+        &weights,
+        opened.map_err(|e| e.to_string()),
+    )
 }
 
 fn codec(codecs: &CodecSet, name: &str) -> Part {
-    let served: Vec<ModalityId> = ModalityId::all().filter(|id| id.info().codec == name).collect();
+    let served: Vec<ModalityId> = ModalityId::all()
+        .filter(|id| id.info().codec == name)
+        .collect();
     let opened = match served.first() {
         Some(&id) => match codecs.codec(id) {
             Ok(open) => {
@@ -148,7 +158,11 @@ fn print(folder: &Path, config: &ModelConfig, parts: &[Part]) -> anyhow::Result<
     summary::print_table(&rows)?;
     for part in parts {
         if !part.unused.is_empty() {
-            summary::print_text(&format!("unused in {}: {}", part.name, part.unused.join(", ")))?;
+            summary::print_text(&format!(
+                "unused in {}: {}",
+                part.name,
+                part.unused.join(", ")
+            ))?;
         }
         if let Some(problem) = &part.problem {
             summary::print_text(&format!("problem: {problem}"))?;

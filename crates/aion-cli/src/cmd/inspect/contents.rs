@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aion_data::reader::ReadOptions;
 use aion_data::{DataError, Measurement, ModalityId, Problem, Survey};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::cmd::inspect::results;
 use crate::input::{Accept, InputFile, Row, holds_tokens, read_file};
 use crate::summary;
 
 /// A file's content.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Contents {
     file: String,
     kind: &'static str,
@@ -18,13 +19,16 @@ pub struct Contents {
     simulated: usize,
     with_position: usize,
     flags: BTreeSet<String>,
-    modalities: Vec<ModalityContents>,
+    #[serde(serialize_with = "values_only")]
+    modalities: BTreeMap<ModalityId, ModalityContents>,
+    /// Shapes by column, for results of this program.
+    columns: BTreeMap<String, String>,
     /// What is wrong, one line each.
     pub problems: Vec<String>,
 }
 
 /// One modality in a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct ModalityContents {
     modality: &'static str,
     survey: &'static str,
@@ -51,7 +55,8 @@ pub fn read(file: &InputFile, survey: Option<Survey>) -> Contents {
         simulated: 0,
         with_position: 0,
         flags: BTreeSet::new(),
-        modalities: Vec::new(),
+        modalities: BTreeMap::new(),
+        columns: BTreeMap::new(),
         problems: Vec::new(),
     };
     let options = ReadOptions {
@@ -61,25 +66,64 @@ pub fn read(file: &InputFile, survey: Option<Survey>) -> Contents {
     let rows = match read_file(&file.path, &options, Accept::Any) {
         Ok(rows) => rows,
         Err(error) => {
-            contents.refuse(&error, file.listed);
+            contents.refuse(&error, file);
             return contents;
         }
     };
-    let mut modalities = BTreeMap::new();
     for row in rows {
         match row {
-            Ok(row) => contents.add(row, &mut modalities),
+            Ok(row) => contents.add(row),
             Err(error) => contents.problems.push(error.to_string()),
         }
     }
-    contents.modalities = modalities.into_values().collect();
     contents
 }
 
+/// Files told apart one by one; more are summed up.
+const FEW_FILES: usize = 5;
+
+/// Prints contents for humans.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print(files: &[Contents]) -> anyhow::Result<()> {
+    if files.len() <= FEW_FILES {
+        return files.iter().try_for_each(Contents::print);
+    }
+    let kinds: BTreeSet<&'static str> = files.iter().map(|file| file.kind).collect();
+    for kind in kinds {
+        let mut alike = files.iter().filter(|file| file.kind == kind);
+        if let Some(first) = alike.next() {
+            let mut sum = first.clone();
+            let mut count = 1;
+            for file in alike {
+                sum.merge(file);
+                count += 1;
+            }
+            sum.file = summary::counted(count, "file");
+            sum.print()?;
+        }
+    }
+    Ok(())
+}
+
+/// The modalities without their numbers, which the rows themselves name.
+fn values_only<S: Serializer>(
+    modalities: &BTreeMap<ModalityId, ModalityContents>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(modalities.values())
+}
+
 impl Contents {
-    /// A file that cannot be used: no problem where a directory lists it and it is no data.
-    fn refuse(&mut self, error: &DataError, listed: bool) {
-        if listed && matches!(error.problem, Problem::Unrecognised(_)) {
+    /// A file that holds no objects: no problem where it is a result of this program, or where a
+    /// directory lists it and it is no data.
+    fn refuse(&mut self, error: &DataError, file: &InputFile) {
+        if let Some((objects, columns)) = results::read(&file.path) {
+            self.kind = "results";
+            self.objects = objects;
+            self.columns = columns;
+        } else if file.listed && matches!(error.problem, Problem::Unrecognised(_)) {
             self.kind = "no data";
         } else {
             self.kind = "unreadable";
@@ -87,7 +131,7 @@ impl Contents {
         }
     }
 
-    fn add(&mut self, row: Row, modalities: &mut BTreeMap<ModalityId, ModalityContents>) {
+    fn add(&mut self, row: Row) {
         self.objects += 1;
         let (position, flags) = match &row {
             Row::Observed(object) => {
@@ -101,17 +145,33 @@ impl Contents {
         match &row {
             Row::Observed(object) => {
                 for (&id, measurement) in &object.measurements {
-                    of(id, modalities).add(measurement);
+                    let entry = self.modalities.entry(id).or_default();
+                    entry.describe(id, id.info().unit);
+                    entry.add(measurement);
                 }
             }
             Row::Tokenized(row) => {
                 for (&id, tokens) in &row.tokens {
                     let numbers = tokens.iter().map(|token| f32::from(*token));
-                    let entry = of(id, modalities);
+                    let entry = self.modalities.entry(id).or_default();
+                    entry.describe(id, "");
                     entry.count(format!("{} tokens", tokens.len()), numbers);
                 }
             }
         }
+    }
+
+    /// Adds another file's content.
+    fn merge(&mut self, other: &Contents) {
+        self.objects += other.objects;
+        self.simulated += other.simulated;
+        self.with_position += other.with_position;
+        self.flags.extend(other.flags.iter().cloned());
+        for (id, modality) in &other.modalities {
+            let entry = self.modalities.entry(*id).or_default();
+            entry.merge(modality);
+        }
+        self.problems.extend(other.problems.iter().cloned());
     }
 
     /// Prints the content for humans.
@@ -133,10 +193,20 @@ impl Contents {
         }
         summary::print_text(&line)?;
         if !self.modalities.is_empty() {
-            let heading = ["modality", "objects", "shape", "range", "not finite", "unit"];
+            let heading = [
+                "modality",
+                "objects",
+                "shape",
+                "range",
+                "not finite",
+                "unit",
+            ];
             let mut rows = vec![heading.map(str::to_owned).to_vec()];
-            rows.extend(self.modalities.iter().map(ModalityContents::cells));
+            rows.extend(self.modalities.values().map(ModalityContents::cells));
             summary::print_table(&rows)?;
+        }
+        for (column, shape) in &self.columns {
+            summary::print_text(&format!("  {column}  {shape}"))?;
         }
         for problem in &self.problems {
             summary::print_text(&format!("problem: {problem}"))?;
@@ -145,24 +215,25 @@ impl Contents {
     }
 }
 
-fn of(
-    id: ModalityId,
-    modalities: &mut BTreeMap<ModalityId, ModalityContents>,
-) -> &mut ModalityContents {
-    let info = id.info();
-    modalities.entry(id).or_insert_with(|| ModalityContents {
-        modality: info.key,
-        survey: info.survey.name(),
-        unit: info.unit,
-        objects: 0,
-        bands: None,
-        shapes: BTreeSet::new(),
-        range: None,
-        not_finite: 0,
-    })
-}
-
 impl ModalityContents {
+    fn describe(&mut self, id: ModalityId, unit: &'static str) {
+        self.modality = id.key();
+        self.survey = id.info().survey.name();
+        self.unit = unit;
+    }
+
+    fn merge(&mut self, other: &ModalityContents) {
+        let own = std::mem::replace(self, other.clone());
+        self.objects += own.objects;
+        self.not_finite += own.not_finite;
+        self.shapes.extend(own.shapes);
+        self.bands = self.bands.take().or(own.bands);
+        self.range = match (self.range, own.range) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (range, other) => range.or(other),
+        };
+    }
+
     fn add(&mut self, measurement: &Measurement) {
         match measurement {
             Measurement::Image(image) => {
@@ -211,7 +282,9 @@ impl ModalityContents {
             shapes.push("...");
         }
         let bands = self.bands.as_ref().map(|bands| format!(" {bands}"));
-        let range = self.range.map(|(low, high)| format!("{low:.4} .. {high:.4}"));
+        let range = self
+            .range
+            .map(|(low, high)| format!("{low:.4} .. {high:.4}"));
         vec![
             self.modality.to_owned(),
             self.objects.to_string(),
