@@ -15,12 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut report = |event: &Event| match event {
         Event::Step(at) => println!(
             "{}/{} {:?} norm {:.2} {:.1}/s eta {:.0} s",
-            at.step,
-            at.steps,
-            at.losses,
-            at.gradient_norm,
-            at.examples_per_second,
-            at.eta_seconds
+            at.step, at.steps, at.losses, at.gradient_norm, at.examples_per_second, at.eta_seconds
         ),
         other => println!("{other:?}"),
     };

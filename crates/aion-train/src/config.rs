@@ -107,7 +107,7 @@ impl RunConfig {
         self.schedule.check()?;
         self.data.check()?;
         match (&self.codec, &self.model) {
-            (Some(_), None) => Ok(()),
+            (Some(codec), None) => codec.check(),
             (None, Some(model)) => model.check(),
             _ => {
                 let reason = "a run has either a section `codec` or a section `model`";
@@ -127,6 +127,18 @@ impl std::str::FromStr for RunConfig {
     }
 }
 
+impl CodecTask {
+    fn check(&self) -> Result<(), TrainError> {
+        let problem = match self {
+            CodecTask::Image { config } => config.problem(),
+            CodecTask::Spectrum { config } => config.problem(),
+            CodecTask::Numbers { sample: 0 } => Some("sample must be at least 1".to_owned()),
+            CodecTask::Numbers { .. } => None,
+        };
+        problem.map_or(Ok(()), |reason| Err(TrainError::config("codec", reason)))
+    }
+}
+
 impl ModelTask {
     /// The size.
     ///
@@ -143,5 +155,101 @@ impl ModelTask {
     fn check(&self) -> Result<(), TrainError> {
         self.preset()?;
         self.mask.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A complete run file with one change.
+    fn with(from: &str, to: &str) -> Result<RunConfig, TrainError> {
+        let text = r#"
+            [run]
+            seed = 1
+            steps = 10
+            batch = 2
+            output = "out"
+            [data.simulated]
+            seed = 1
+            count = 4
+            [model]
+            preset = "tiny"
+            [save]
+            checkpoint = "model"
+        "#;
+        assert!(text.contains(from));
+        text.replace(from, to).parse()
+    }
+
+    #[test]
+    fn survives_the_round_trip() {
+        let config = with("seed", "seed").expect("valid");
+        let text = config.to_text().expect("text");
+        assert_eq!(text.parse::<RunConfig>().expect("valid"), config);
+    }
+
+    #[test]
+    fn wrong_values_name_their_key() {
+        for (key, from, to) in [
+            ("run.steps", "steps = 10", "steps = 0"),
+            ("stepz", "steps = 10", "stepz = 10"),
+            ("batch", "batch = 2", ""),
+            ("data.simulated.count", "count = 4", "count = 0"),
+            (
+                "data",
+                "[data.simulated]\n            seed = 1\n            count = 4",
+                "[data]",
+            ),
+            ("model.preset", "\"tiny\"", "\"huge\""),
+            ("codec", "[model]\n            preset = \"tiny\"", ""),
+            (
+                "codec",
+                "[model]",
+                "[codec]\nkind = \"numbers\"\nsample = 0\n[model]",
+            ),
+            ("kind", "[model]", "[codec]\nkind = \"sound\"\n[model]"),
+            (
+                "optim.betas",
+                "[model]",
+                "[optim]\nbetas = [0.9, 1.0]\n[model]",
+            ),
+            (
+                "optim.max_norm",
+                "[model]",
+                "[optim]\nmax_norm = 0.0\n[model]",
+            ),
+            (
+                "schedule.floor",
+                "[model]",
+                "[schedule]\nfloor = 2.0\n[model]",
+            ),
+            (
+                "mask.target_beta",
+                "[save]",
+                "[model.mask]\ntarget_beta = [0.5, 9.0]\n[save]",
+            ),
+            (
+                "mask.input_budget",
+                "[save]",
+                "[model.mask]\ninput_budget = 0\n[save]",
+            ),
+        ] {
+            let error = with(from, to).expect_err(key).to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn shipped_run_files_are_valid() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        for name in [
+            "codec/tiny-numbers",
+            "codec/tiny-image",
+            "codec/tiny-spectrum",
+            "pretrain/tiny",
+        ] {
+            RunConfig::read(&configs.join(format!("{name}.toml"))).expect(name);
+        }
     }
 }

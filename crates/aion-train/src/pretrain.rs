@@ -23,7 +23,7 @@ pub struct TokenSet {
 
 impl TokenSet {
     /// Tokenises a training set; modalities without a codec are left out. `report` is told how many
-    /// objects are done, and stops the work by returning false.
+    /// objects are done, and stops the work by returning false; there is no set then.
     ///
     /// # Errors
     /// A codec cannot be opened, or no object has enough tokens.
@@ -32,7 +32,7 @@ impl TokenSet {
         codecs: &CodecSet,
         mask: &MaskConfig,
         report: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Option<Self>, TrainError> {
         let mut objects = Vec::new();
         for start in (0..examples.len()).step_by(CHUNK as usize) {
             let end = (start + CHUNK).min(examples.len());
@@ -43,10 +43,10 @@ impl TokenSet {
             let encoded = codecs.encode(&chunk)?;
             objects.extend(encoded.into_iter().flatten().map(|encoded| encoded.tokens));
             if !report(end) {
-                break;
+                return Ok(None);
             }
         }
-        Self::new(objects, mask)
+        Self::new(objects, mask).map(Some)
     }
 
     /// Keeps the objects that a mask can be drawn for.

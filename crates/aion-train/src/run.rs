@@ -157,6 +157,12 @@ impl Run<'_> {
             (self.report)(&Event::Prepared { done, total });
             !self.stop.load(Ordering::Relaxed)
         })?;
+        let Some(tokens) = tokens else {
+            return Ok(Summary {
+                stopped: true,
+                ..self.summary(0)
+            });
+        };
         let model_config = restrict(task.preset()?.config(), &tokens);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;
@@ -216,11 +222,18 @@ impl Run<'_> {
         (self.report)(&Event::Data { survey, examples });
     }
 
-    /// The weights to start from: of the checkpoint, or drawn from the seed.
+    /// The weights to start from: of the checkpoint, of the folder that the run file names, or
+    /// drawn from the seed.
     fn weights(&self) -> Result<Weights, TrainError> {
-        Ok(match &self.from {
-            Some(checkpoint) => Weights::open(&checkpoint.weights(), self.device)?,
-            None => Weights::seeded(self.config.run.seed, self.device),
+        let run = &self.config.run;
+        let file = match (&self.from, &run.start) {
+            (Some(checkpoint), _) => Some(checkpoint.weights()),
+            (None, Some(start)) => Some(start.join("model.safetensors")),
+            (None, None) => None,
+        };
+        Ok(match file {
+            Some(file) => Weights::open(&file, self.device)?,
+            None => Weights::seeded(run.seed, self.device),
         })
     }
 

@@ -33,6 +33,9 @@ pub struct LoopConfig {
     pub accumulate: u64,
     /// Folder of log and checkpoints.
     pub output: PathBuf,
+    /// A folder whose `model.safetensors` the weights start from, instead of random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
     /// Steps between reports.
     #[serde(default = "log_every")]
     pub log_every: u64,

@@ -145,7 +145,7 @@ pub fn number(value: f64) -> String {
     match size {
         _ if !value.is_finite() => "–".to_owned(),
         0.0 => "0".to_owned(),
-        _ if size >= 1e6 || size < 1e-4 => format!("{value:.2e}"),
+        _ if !(1e-4..1e6).contains(&size) => format!("{value:.2e}"),
         _ => {
             let decimals = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
             format!("{value:.decimals$}")

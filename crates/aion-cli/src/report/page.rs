@@ -1,16 +1,15 @@
 //! `report.html`: one file that needs no other and no network.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use aion_codec::Coverage;
-use aion_data::ModalityId;
 use anyhow::Result;
 
+use crate::ranges::Ranges;
 use crate::report::agreement::median;
 use crate::report::card::card;
 use crate::report::figures::Figures;
 use crate::report::html::{escape, from_markdown, origin_mark, table};
-use crate::report::names;
 use crate::report::sections::{group, informative, list, some};
 use crate::report::study::Study;
 use crate::report::summary::{Row, decimals, interval, percent};
@@ -193,45 +192,18 @@ impl Page<'_> {
 
     /// Values that the codecs cannot express, by modality.
     fn ranges(&self) -> String {
-        let mut totals: BTreeMap<ModalityId, (usize, Coverage, Option<(f64, &str)>)> =
-            BTreeMap::new();
+        let mut ranges = Ranges::new(false);
         for study in self.studies {
-            for (&id, &coverage) in &study.ranges {
-                let (objects, total, worst) = totals.entry(id).or_default();
-                *objects += 1;
-                total.add(coverage);
-                let outside = coverage.fraction_outside();
-                if outside > worst.map_or(0.0, |(most, _)| most) {
-                    *worst = Some((outside, &study.object.id));
-                }
-            }
+            ranges.add(Path::new(""), &study.object.id, &study.ranges);
         }
-        let row = |(id, (objects, total, worst)): (
-            &ModalityId,
-            &(usize, Coverage, Option<(f64, &str)>),
-        )| {
-            let worst = worst.map_or_else(String::new, |(outside, object)| {
-                format!("{} ({})", escape(object), percent(Some(outside)))
-            });
-            vec![
-                escape(&names::modality(*id)),
-                objects.to_string(),
-                total.values.to_string(),
-                percent(Some(total.fraction_outside())),
-                total.not_finite.to_string(),
-                worst,
-            ]
+        let Some(rows) = ranges.table() else {
+            return String::new();
         };
-        let rows: Vec<Vec<String>> = totals.iter().map(row).collect();
-        let headings = [
-            "modality",
-            "objects",
-            "values",
-            "outside",
-            "not finite",
-            "worst object",
-        ];
-        table(&headings, &rows)
+        let mut rows = rows.into_iter();
+        let headings = rows.next().unwrap_or_default();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let escaped = |row: Vec<String>| row.iter().map(|cell| escape(cell)).collect();
+        table(&headings, &rows.map(escaped).collect::<Vec<Vec<String>>>())
     }
 
     fn cards(&self) -> Result<String> {

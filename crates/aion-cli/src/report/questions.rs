@@ -71,7 +71,7 @@ pub fn withheld_questions(
     let mut questions: Vec<Question> = numbers
         .map(|target| Question {
             object,
-            context: select(&tokens, |id| is_catalogue_number(id) && id != target),
+            context: select(tokens, |id| is_catalogue_number(id) && id != target),
             targets: vec![target],
         })
         .collect();
@@ -80,7 +80,7 @@ pub fn withheld_questions(
     };
     questions.push(Question {
         object,
-        context: select(&tokens, seen),
+        context: select(tokens, seen),
         targets: spectra,
     });
     questions

@@ -6,6 +6,7 @@ use anyhow::Result;
 use crate::report::chart::{BLUE, RED, TEAL, VIOLET};
 use crate::report::figures::{Drawing, Figure};
 use crate::report::html::escape;
+use crate::report::names::origin;
 use crate::report::object_figures::of_object;
 use crate::report::picture::Picture;
 use crate::report::scatter_figure::{Group, Point, scatter};
@@ -32,6 +33,7 @@ pub fn scatters(studies: &[Study]) -> Result<Vec<Figure>> {
                 truth: study.redshift.truth?,
                 predicted: found.median,
                 interval: Some((found.q16, found.q84)),
+                simulated,
             })
         };
         wanted.filter_map(point).collect()
@@ -76,7 +78,7 @@ pub fn scatters(studies: &[Study]) -> Result<Vec<Figure>> {
     ];
     let mut figures = Vec::new();
     for (name, quantity, groups, caption) in drawn {
-        if let Some(svg) = scatter("", quantity, groups)? {
+        if let Some(svg) = scatter(quantity, groups)? {
             figures.push(Figure {
                 object: None,
                 name: name.to_owned(),
@@ -118,6 +120,7 @@ fn magnitudes(studies: &[Study], survey: Survey) -> Vec<Point> {
                 truth: magnitude(id, f64::from(study.object.scalar(id)?))?,
                 predicted: magnitude(id, found.median)?,
                 interval: ends.map(|(a, b)| (a.min(b), a.max(b))),
+                simulated: study.object.simulated,
             })
         };
         answers.filter_map(point).collect()
@@ -140,6 +143,7 @@ fn coefficients(studies: &[Study], codec: &str) -> Vec<Point> {
             truth: f64::from(*truth).asinh(),
             predicted: f64::from(*predicted).asinh(),
             interval: None,
+            simulated: study.object.simulated,
         };
         truth.iter().zip(found).map(point).collect()
     };
@@ -167,8 +171,9 @@ pub fn neighbour_rows(studies: &[Study]) -> Vec<Figure> {
             if let Some(picture) = first_image(other) {
                 pictures.push(picture);
                 names.push(format!(
-                    "{} ({:.3})",
+                    "{} ({}, {:.3})",
                     escape(&other.object.id),
+                    origin(&other.object),
                     neighbour.cosine
                 ));
             }

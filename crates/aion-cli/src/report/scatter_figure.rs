@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use crate::report::chart::{self, Axes, INK};
 
 const SIZE: (u32, u32) = (520, 460);
+const SIMULATED: &str = "open circles: simulated objects";
 
 /// One point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Point {
     pub predicted: f64,
     /// 16 and 84 % quantiles, where they are known.
     pub interval: Option<(f64, f64)>,
+    /// Whether the object comes from the simulator: its dot is open.
+    pub simulated: bool,
 }
 
 /// Points of one colour.
@@ -28,11 +31,12 @@ pub struct Group<'a> {
     pub points: Vec<Point>,
 }
 
-/// Predicted over true value, with the line of equality. `None` with fewer than two points.
+/// Predicted over true value, with the line of equality; says so where dots are open because their
+/// objects are simulated. `None` with fewer than two points.
 ///
 /// # Errors
 /// The chart cannot be drawn.
-pub fn scatter(title: &str, quantity: &str, groups: &[Group]) -> Result<Option<String>> {
+pub fn scatter(quantity: &str, groups: &[Group]) -> Result<Option<String>> {
     let all = || groups.iter().flat_map(|group| &group.points);
     let values = all().flat_map(|point| [point.truth, point.predicted]);
     let Some(range) = chart::span(values, 0.0, 0.05) else {
@@ -50,6 +54,11 @@ pub fn scatter(title: &str, quantity: &str, groups: &[Group]) -> Result<Option<S
         .iter()
         .filter(|group| !group.points.is_empty())
         .collect();
+    let title = if all().any(|point| point.simulated) {
+        SIMULATED
+    } else {
+        ""
+    };
     let legend: Vec<(&str, RGBColor)> = groups.iter().map(|g| (g.name, g.colour)).collect();
     let inside = |value: f64| value.clamp(range.start, range.end);
     let svg = chart::draw(SIZE, title, &legend, |area| {
@@ -71,7 +80,13 @@ pub fn scatter(title: &str, quantity: &str, groups: &[Group]) -> Result<Option<S
             let radius = if group.points.len() > 200 { 2 } else { 4 };
             let dots = group.points.iter().map(|point| {
                 let place = (point.truth, point.predicted);
-                Circle::new(place, radius, group.colour.mix(0.75).filled())
+                let colour = group.colour.mix(0.75);
+                let style = if point.simulated {
+                    colour.stroke_width(1)
+                } else {
+                    colour.filled()
+                };
+                Circle::new(place, radius, style)
             });
             chart.draw_series(dots)?;
         }
@@ -90,16 +105,17 @@ mod tests {
             truth,
             predicted: truth + 0.1,
             interval: Some((truth, truth + 0.3)),
+            simulated: truth > 0.8,
         };
         let group = Group {
             name: "real",
             colour: chart::TEAL,
             points: vec![point(0.1), point(0.5), point(0.9)],
         };
-        let svg = scatter("z", "redshift", &[group])
+        let svg = scatter("redshift", &[group])
             .expect("drawn")
             .expect("a figure");
         assert_eq!(svg.matches("<circle").count(), 3);
-        assert!(svg.contains("predicted redshift"));
+        assert!(svg.contains("predicted redshift") && svg.contains(SIMULATED));
     }
 }

@@ -13,6 +13,11 @@ const RECONSTRUCTION: f64 = 1e-4;
 const RECONSTRUCTION_SINH: f64 = 1e-3;
 /// Fraction of network tokens, and of decoded mask pixels, that must be identical.
 const IDENTICAL: f64 = 0.999;
+/// The spectrum decoder ends in norms over two channels, which enlarge rounding a thousandfold where
+/// both are nearly equal: there the reference is as far from itself in double precision. So few pixels
+/// may, within this factor of the limit.
+const ILL_CONDITIONED: f64 = 0.002;
+const ENLARGED: f64 = 10.0;
 /// How close to a rounding tie a differing token must lie, in quantiser levels.
 const TIE: f64 = 1e-3;
 /// Catalogue padding.
@@ -204,10 +209,13 @@ pub fn field(
     } else {
         RECONSTRUCTION
     };
-    // Images are compared band by band, spectra and maps as a whole, tables value by value.
+    if kind == Kind::Spectrum {
+        return few_above(ours, expected, limit);
+    }
+    // Images are compared band by band, maps as a whole, tables value by value.
     let axes = match kind {
         Kind::Image => 2,
-        Kind::Spectrum | Kind::ScalarField => 1,
+        Kind::ScalarField => 1,
         _ => expected.shape.len(),
     };
     let width = expected.width(axes);
@@ -222,6 +230,20 @@ pub fn field(
     });
     let errors = compared.map(|(_, (ours, expected))| relative(ours, expected));
     at_most(largest(errors), limit)
+}
+
+/// Whether all but a few ill-conditioned pixels of each spectrum agree.
+fn few_above(ours: &Array, expected: &Array, limit: f64) -> Verdict {
+    for object in 0..expected.shape[0] {
+        let (ours, expected) = (ours.row(object), expected.row(object));
+        at_most(relative(ours, expected), limit * ENLARGED)?;
+        let scale = largest(expected.iter().map(|b| b.abs())).max(1e-6);
+        let pairs = ours.iter().zip(expected);
+        let above = pairs.filter(|(a, b)| (**a - **b).abs() / scale > limit);
+        let fraction = above.count() as f64 / expected.len() as f64;
+        at_most(fraction, ILL_CONDITIONED)?;
+    }
+    Ok(())
 }
 
 /// Whether the results of an object differ beyond rounding.

@@ -40,7 +40,7 @@ impl ImageConfig {
     }
 
     /// Says what cannot be built, naming the key.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let codes = self
             .quantizer_levels
             .iter()

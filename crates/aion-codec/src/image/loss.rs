@@ -46,10 +46,10 @@ impl ImageCodec {
         let target: Vec<f32> = compressed.iter().flat_map(|i| i.flux.clone()).collect();
         let target: Tensor<4> = Tensor::from_data(TensorData::new(target, shape), device);
 
-        let latent = self
-            .quantizer
-            .straight_through(self.latent(&compressed, device));
-        let output = self.reconstruct(latent);
+        let latent = self.latent(&compressed, device).permute([0, 3, 1, 2]);
+        let latent = self.quantizer.straight_through(latent);
+        let output = self.reconstruct(latent.permute([0, 2, 3, 1]));
+        let output = output.permute([0, 3, 1, 2]);
         let present = inverse_sigma.clone().greater_elem(0.0).float();
         let count = present.clone().sum().clamp_min(1.0);
 

@@ -66,7 +66,7 @@ impl SpectrumConfig {
     }
 
     /// Says what cannot be built, naming the key.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let stages = |depths: &[usize], dims: &[usize]| {
             !dims.is_empty() && dims.len() < 12 && depths.len() == dims.len()
         };

@@ -141,8 +141,14 @@ fn convolve(
     let output = module::conv2d(channels_first(input), weight, Some(bias), options);
     match activation {
         Activation::Linear => channels_last(output),
-        Activation::Elu => burn::tensor::activation::elu(channels_last(output), 1.0),
+        Activation::Elu => elu(channels_last(output)),
     }
+}
+
+/// The exponential of large values never enters, so that their gradient is not infinity times zero.
+fn elu(input: Tensor<4>) -> Tensor<4> {
+    let negative = input.clone().clamp_max(0.0).exp() - 1.0;
+    burn::tensor::activation::relu(input) + negative
 }
 
 fn on_host(

@@ -1,5 +1,6 @@
-//! The loop on a small module of its own: optimiser against a slow one, restarts, refusals.
+//! The loop on a small module of its own, and the real tasks end to end at toy size.
 
 mod line;
 mod optimizer;
+mod pipeline;
 mod restart;

@@ -21,6 +21,7 @@ fn settings(output: &Path) -> LoopConfig {
         batch: 16,
         accumulate: 2,
         output: output.to_owned(),
+        start: None,
         log_every: 10,
         checkpoint_every: 25,
     }

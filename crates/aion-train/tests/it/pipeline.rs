@@ -1,0 +1,142 @@
+//! Codebooks, codecs, model: a whole checkpoint from a simulated sky, at toy size.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aion_data::simulate::Sky;
+use aion_model::Aion;
+use aion_train::{Event, RunConfig, Summary, TrainError, run};
+use burn::tensor::Device;
+
+const IMAGE: &str = r#"
+[codec]
+kind = "image"
+[codec.config]
+quantizer_levels = [7, 5, 5, 5, 5]
+hidden_dims = 8
+multisurvey_projection_dims = 6
+n_compressions = 2
+num_consecutive = 1
+embedding_dim = 5
+range_compression_factor = 0.01
+mult_factor = 10.0
+"#;
+
+const SPECTRUM: &str = r#"
+[codec]
+kind = "spectrum"
+[codec.config]
+encoder_depths = [1, 1, 1, 1]
+encoder_dims = [4, 4, 8, 8]
+decoder_depths = [1, 1, 1, 1]
+decoder_dims = [8, 4, 4, 2]
+lambda_min = 3500.0
+resolution = 0.8
+num_pixels = 8704
+latent_channels = 8
+embedding_dim = 10
+clip_ivar = 100.0
+input_scaling = 0.2
+normalization_range = [-1.0, 5.0]
+codebook_size = 1024
+dim = 10
+"#;
+
+const NUMBERS: &str = r#"
+[codec]
+kind = "numbers"
+sample = 100
+"#;
+
+const MODEL: &str = r#"
+[model]
+preset = "tiny"
+"#;
+
+fn config(folder: &Path, name: &str, task: &str) -> RunConfig {
+    let output = folder.join(name);
+    let checkpoint = folder.join("model");
+    let text = format!(
+        r#"
+[run]
+seed = 5
+steps = 6
+batch = 2
+output = {output:?}
+log_every = 2
+checkpoint_every = 4
+[data.simulated]
+seed = 3
+count = 12
+[save]
+checkpoint = {checkpoint:?}
+half = true
+{task}"#
+    );
+    text.parse().expect("a valid run file")
+}
+
+/// Runs until the report of step `stop_at`.
+fn train(config: &RunConfig, resume: bool, stop_at: u64) -> Result<Summary, TrainError> {
+    let stop = AtomicBool::new(false);
+    let mut report = |event: &Event| {
+        if let Event::Step(progress) = event {
+            stop.store(progress.step >= stop_at, Ordering::Relaxed);
+        }
+    };
+    run(config, &Device::flex(), resume, &mut report, &stop)
+}
+
+#[test]
+fn a_checkpoint_is_made_from_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, task) in [
+        ("numbers", NUMBERS),
+        ("image", IMAGE),
+        ("spectrum", SPECTRUM),
+        ("model", MODEL),
+    ] {
+        let summary = train(&config(folder.path(), name, task), false, 100).expect(name);
+        assert!(!summary.stopped && !summary.saved.is_empty(), "{name}");
+        if let Some(last) = summary.last {
+            assert!(
+                last.losses["loss"].is_finite() && last.skipped == 0,
+                "{name}"
+            );
+        }
+    }
+    let aion = Aion::open(&folder.path().join("model"), &Device::flex()).expect("complete");
+    let mut object = Sky::new(3).object(1).object;
+    object.measurements.retain(|id, _| aion.codecs.has(*id));
+    let tokens = aion.tokenize(&[object]).expect("codecs").remove(0);
+    let tokens = tokens.expect("a good object").tokens;
+    assert!(!tokens.is_empty());
+    aion.embed(&[tokens]).expect("an embedding");
+}
+
+#[test]
+fn stopped_tasks_resume_exactly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, task) in [("image", IMAGE), ("spectrum", SPECTRUM)] {
+        let weights = |config: &RunConfig| {
+            let file = config
+                .run
+                .output
+                .join("checkpoints/step-00000006/model.safetensors");
+            std::fs::read(file).expect("a checkpoint")
+        };
+        let straight = config(&folder.path().join("straight"), name, task);
+        train(&straight, false, 100).expect(name);
+        let halting = config(&folder.path().join("halting"), name, task);
+        assert!(train(&halting, false, 2).expect(name).stopped);
+        train(&halting, true, 100).expect(name);
+        assert_eq!(weights(&straight), weights(&halting), "{name}");
+    }
+}
+
+#[test]
+fn nothing_to_resume_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = train(&config(folder.path(), "image", IMAGE), true, 100).expect_err("refused");
+    assert!(matches!(error, TrainError::Resume { .. }), "{error}");
+}
