@@ -11,6 +11,7 @@ mod gate;
 pub mod init;
 pub mod layer;
 mod memory;
+mod sequence;
 mod simd;
 pub mod tensor_file;
 pub mod weights;

@@ -15,6 +15,8 @@ use crate::error::TrainError;
 /// Units of quantities that span decades, which are coded by their logarithm: fluxes, parallaxes,
 /// radii.
 const LOGARITHMIC: [&str; 4] = ["nanomaggy", "electron s-1", "mas", "arcsec"];
+/// End of the redshift grid: quasars beyond it are rarer than the grid's last step is wide.
+const MAX_REDSHIFT: f32 = 6.0;
 /// Number of pixels that a catalogue's positions are told apart to.
 const CATALOG_FRAME: i64 = 96;
 /// Number of codes of a catalogue's shape parameters.
@@ -38,7 +40,9 @@ impl CodebookFit {
                 Kind::Coefficients => {
                     ScalarFit::vector(info.codec, info.num_tokens(), sample, seed)
                 }
-                Kind::Scalar if info.survey == Survey::Any => ScalarFit::grid(info.codec, 0.0, 1.0),
+                Kind::Scalar if info.survey == Survey::Any => {
+                    ScalarFit::grid(info.codec, 0.0, MAX_REDSHIFT)
+                }
                 Kind::Scalar if LOGARITHMIC.contains(&info.unit) => {
                     ScalarFit::log_quantiles(info.codec, sample, seed)
                 }

@@ -67,6 +67,9 @@ pub struct Summary {
     pub saved: Vec<PathBuf>,
 }
 
+/// Writes a trained model under its published names, with 16-bit floats if asked.
+type Save<'a, M> = dyn Fn(&M, &WeightNames, bool) -> Result<(), TrainError> + 'a;
+
 /// A run with its surroundings.
 struct Run<'a> {
     config: &'a RunConfig,
@@ -253,7 +256,7 @@ impl Run<'_> {
         model: S::Model,
         weights: &Weights,
         folder: &Path,
-        save: &dyn Fn(&S::Model, &WeightNames, bool) -> Result<(), TrainError>,
+        save: &Save<S::Model>,
     ) -> Result<Summary, TrainError> {
         let (names, _) = weights.finish()?;
         let config = self.config;

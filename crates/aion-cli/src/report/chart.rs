@@ -102,6 +102,7 @@ fn draw_legend(head: &Area, (width, top): (i32, i32), legend: &[(&str, RGBColor)
 pub fn axes<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Result<Chart<'a, 'b>> {
     let x_height = if axes.x_label.is_empty() { 8 } else { 42 };
     let mut chart = ChartBuilder::on(area)
+        .margin_left(6)
         .margin_right(14)
         .margin_top(4)
         .x_label_area_size(x_height)

@@ -11,6 +11,11 @@ use crate::report::{object_figures, sample_figures};
 /// Enlargement of pictures that are written as files.
 const ENLARGEMENT: usize = 3;
 
+/// Ground and text colour of a chart that stands alone in its file.
+const ALONE: &str = "<style>svg{color:#2b333d}.ground{fill:#fff}\
+    @media(prefers-color-scheme:dark){svg{color:#dbe1ea}.ground{fill:#1a2028}}</style>\
+    <rect class=\"ground\" width=\"100%\" height=\"100%\"/>";
+
 /// A picture or a chart.
 #[derive(Debug, Clone)]
 pub enum Drawing {
@@ -67,8 +72,7 @@ impl Figure {
         let name = &self.name;
         match &self.drawing {
             Drawing::Svg(svg) => {
-                let style = "<style>svg{color:#39424e}@media(prefers-color-scheme:dark){svg{color:#dbe1ea}}</style>";
-                let svg = svg.replacen('>', &format!(">{style}"), 1);
+                let svg = svg.replacen('>', &format!(">{ALONE}"), 1);
                 folder.write(&format!("figures/{name}.svg"), svg.as_bytes())
             }
             Drawing::Picture(picture) => {

@@ -246,12 +246,14 @@ fn few_above(ours: &Array, expected: &Array, limit: f64) -> Verdict {
     Ok(())
 }
 
-/// Whether the results of an object differ beyond rounding.
-pub fn same_to_rounding(ours: &[f64], expected: &[f64]) -> Verdict {
+/// Whether an object's results differ by more than `limit` of `scale`, the largest magnitude of all
+/// objects' results.
+pub fn same_within(limit: f64, ours: &[f64], expected: &[f64], scale: f64) -> Verdict {
     if ours.len() != expected.len() {
         return Err(format!("{} numbers, not {}", ours.len(), expected.len()));
     }
-    at_most(relative(ours, expected), 1e-6)
+    let differences = ours.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    at_most(largest(differences) / scale, limit)
 }
 
 /// The tensor of a file of ours, or a verdict that it is missing.

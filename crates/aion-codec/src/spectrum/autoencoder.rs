@@ -3,17 +3,15 @@
 //! Activations are channels last, `(batch, length, channels)`, so that all but the depthwise
 //! convolution are matrix products.
 
-use aion_kernel::layer::{LayerNorm, Linear};
+use aion_kernel::layer::{ConvNextBlock, LayerNorm};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::SpectrumConfig;
 
 /// Epsilon of the norms. Not stored in checkpoints.
 const EPSILON: f64 = 1e-6;
-/// Width of the depthwise convolution.
-const KERNEL: usize = 7;
 /// Channels of the network's input: flux and uncertainty.
 const INPUT_CHANNELS: usize = 2;
 
@@ -21,7 +19,7 @@ const INPUT_CHANNELS: usize = 2;
 #[derive(Module, Debug)]
 pub(super) struct Encoder {
     downsample: Vec<Downsample>,
-    stages: Vec<Vec<Block>>,
+    stages: Vec<Vec<ConvNextBlock>>,
     norm: LayerNorm,
 }
 
@@ -65,7 +63,7 @@ impl Encoder {
 #[derive(Module, Debug)]
 pub(super) struct Decoder {
     upsample: Vec<Upsample>,
-    stages: Vec<Vec<Block>>,
+    stages: Vec<Vec<ConvNextBlock>>,
 }
 
 impl Decoder {
@@ -108,16 +106,16 @@ impl Decoder {
     }
 }
 
-fn stages(depths: &[usize], dims: &[usize], weights: &Weights) -> Vec<Vec<Block>> {
+fn stages(depths: &[usize], dims: &[usize], weights: &Weights) -> Vec<Vec<ConvNextBlock>> {
     let stage = |(index, (&depth, &dim)): (usize, (&usize, &usize))| {
         let weights = weights.at(index);
-        let block = |index| Block::new(&weights.at(index), dim);
+        let block = |index| ConvNextBlock::new(&weights.at(index), dim);
         (0..depth).map(block).collect()
     };
     depths.iter().zip(dims).enumerate().map(stage).collect()
 }
 
-fn run(blocks: &[Block], input: Tensor<3>) -> Tensor<3> {
+fn run(blocks: &[ConvNextBlock], input: Tensor<3>) -> Tensor<3> {
     blocks.iter().fold(input, |x, block| block.forward(x))
 }
 
@@ -212,89 +210,5 @@ impl Split {
         let output = input.reshape([batch * length, inputs]).matmul(weight);
         let output = output.reshape([batch, length * kernel, outputs]);
         output + self.bias.val().reshape([1, 1, outputs])
-    }
-}
-
-/// Depthwise convolution, norm, two products around GELU and response normalisation.
-#[derive(Module, Debug)]
-struct Block {
-    depthwise: Depthwise,
-    norm: LayerNorm,
-    pwconv1: Linear,
-    grn: ResponseNorm,
-    pwconv2: Linear,
-}
-
-impl Block {
-    fn new(weights: &Weights, dim: usize) -> Self {
-        let init = Init::TruncatedNormal(0.02);
-        let (first, second) = (weights.at("pwconv1"), weights.at("pwconv2"));
-        Block {
-            depthwise: Depthwise::new(&weights.at("dwconv"), dim),
-            norm: LayerNorm::new(&weights.at("norm"), dim, EPSILON, true),
-            pwconv1: Linear::new(&first, dim, 4 * dim, true, init.clone()),
-            grn: ResponseNorm::new(&weights.at("grn"), 4 * dim),
-            pwconv2: Linear::new(&second, 4 * dim, dim, true, init),
-        }
-    }
-
-    /// `(batch, length, dim)` → the same
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let hidden = self.norm.forward(self.depthwise.forward(input.clone()));
-        let hidden = activation::gelu(self.pwconv1.forward(hidden));
-        input + self.pwconv2.forward(self.grn.forward(hidden))
-    }
-}
-
-/// A convolution of each channel with its own kernel, stored `(dim, 1, 7)`.
-#[derive(Module, Debug)]
-struct Depthwise {
-    weight: Param<Tensor<3>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Depthwise {
-    fn new(weights: &Weights, dim: usize) -> Self {
-        let init = Init::TruncatedNormal(0.02);
-        Depthwise {
-            weight: weights.param("weight", [dim, 1, KERNEL], init),
-            bias: weights.param("bias", [dim], Init::Constant(0.0)),
-        }
-    }
-
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let [_, length, dim] = input.dims();
-        let margin = KERNEL / 2;
-        let padded = input.pad([(margin, margin), (0, 0)], 0.0);
-        let weight = self.weight.val();
-        let start = self.bias.val().reshape([1, 1, dim]);
-        (0..KERNEL).fold(start, |sum, tap| {
-            let kernel = weight.clone().narrow(2, tap, 1).reshape([1, 1, dim]);
-            padded.clone().narrow(1, tap, length) * kernel + sum
-        })
-    }
-}
-
-/// Global response normalisation: each channel scaled by its share of the energy over positions.
-#[derive(Module, Debug)]
-struct ResponseNorm {
-    gamma: Param<Tensor<3>>,
-    beta: Param<Tensor<3>>,
-}
-
-impl ResponseNorm {
-    fn new(weights: &Weights, dim: usize) -> Self {
-        let zeros = Init::Constant(0.0);
-        ResponseNorm {
-            gamma: weights.param("gamma", [1, 1, dim], zeros.clone()),
-            beta: weights.param("beta", [1, 1, dim], zeros),
-        }
-    }
-
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let energy = input.clone().powf_scalar(2.0).sum_dim(1).sqrt();
-        let share = energy.clone() / (energy.mean_dim(2) + EPSILON);
-        let factor = self.gamma.val() * share + 1.0;
-        input * factor + self.beta.val()
     }
 }
