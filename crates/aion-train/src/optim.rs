@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -126,11 +126,14 @@ impl ModuleVisitor for Collector {
     }
 }
 
-/// A tensor's values; without a copy where nobody else holds the memory.
+/// A tensor's values; without a copy where they are 32-bit floats that nobody else holds.
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.into_data();
-    data.try_into_vec_as::<f32>()
-        .expect("a float tensor's values convert to f32")
+    match data.dtype() {
+        // This fails for other types only.
+        DType::F32 => data.try_into_vec::<f32>().unwrap_or_default(),
+        _ => data.iter::<f32>().collect(),
+    }
 }
 
 /// Running moments of one parameter's gradient.

@@ -37,6 +37,7 @@ use target::Target;
 
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Measurement, Object};
+use crate::survey::sdss;
 
 /// Shares of galaxies and of stars among all objects; the rest are quasars.
 const SHARES: (f64, f64) = (0.62, 0.33);
@@ -199,8 +200,10 @@ fn classify(object: &mut Object, truth: &Truth, draws: &mut Draws) {
         vec![("Z", Measurement::Scalar(redshift))],
     );
     let class = truth.class.name().to_owned();
-    object.flags.insert("CLASS".to_owned(), class);
-    object.flags.insert("ZWARNING".to_owned(), "0".to_owned());
+    object.flags.insert(sdss::CLASS.to_owned(), class);
+    object
+        .flags
+        .insert(sdss::REDSHIFT_WARNING.to_owned(), "0".to_owned());
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ const ABOUT_COLUMNS: [&str; 11] = [
 ];
 
 /// Columns of that row that travel as flags.
-const FLAGS: [&str; 5] = ["CLASS", "SUBCLASS", "OBJTYPE", "Z", "ZWARNING"];
+const FLAGS: [&str; 5] = [CLASS, "SUBCLASS", "OBJTYPE", "Z", REDSHIFT_WARNING];
+/// The pipeline's class of the object.
+pub(crate) const CLASS: &str = "CLASS";
+/// Not 0 where the pipeline doubts its redshift.
+pub(crate) const REDSHIFT_WARNING: &str = "ZWARNING";
 
 /// Inverse variances up to this are no measurement.
 const LEAST_IVAR: f64 = 1e-6;
@@ -154,7 +158,7 @@ impl About {
         let sky = ["CLASS", "OBJTYPE", "SOURCETYPE"]
             .iter()
             .any(|name| label(name) == "SKY");
-        let trusted = self.number("ZWARNING") == Some(0.0) && !sky;
+        let trusted = self.number(REDSHIFT_WARNING) == Some(0.0) && !sky;
         self.number("Z").filter(|_| trusted)
     }
 }

@@ -217,16 +217,17 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn put_catalogs(
-        self,
-        tensors: &mut Vec<TensorOut<'a>>,
-        metadata: &BTreeMap<String, String>,
-    ) {
+    fn put_catalogs(self, tensors: &mut Vec<TensorOut<'a>>, metadata: &BTreeMap<String, String>) {
         let count = |measurement| sources(measurement).len();
         let asked = metadata.get(&tensor_name(self.modality, LENGTH));
         let asked: usize = asked.and_then(|length| length.parse().ok()).unwrap_or(1);
         // At least one, all padding, so that every row has an extent.
-        let longest = self.rows(count).flatten().max().unwrap_or(0).max(asked.max(1));
+        let longest = self
+            .rows(count)
+            .flatten()
+            .max()
+            .unwrap_or(0)
+            .max(asked.max(1));
         type Value = fn(&Source) -> i64;
         let pixels: [(&str, Value); 2] = [
             ("X", |source| source.x.into()),
