@@ -1,4 +1,5 @@
-//! The training loss: cross-entropy of masked tokens, averaged over all of them (paper, section 4.2).
+//! The training loss: cross-entropy of masked tokens, averaged over all of them (paper, section 4.2)
+//! or over modalities (4M).
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,9 @@ use crate::visible::{Targets, VisibleTokens, check_tokens};
 pub struct Loss {
     /// Mean cross-entropy over all target tokens, nats; a scalar to differentiate.
     pub mean: Tensor<1>,
+    /// Mean over modalities of each one's mean cross-entropy: a number counts as much as an image,
+    /// which a small model that sees few objects needs to learn it at all.
+    pub balanced: Tensor<1>,
     /// Sum of the cross-entropy and number of tokens of each modality.
     pub by_modality: BTreeMap<ModalityId, (f64, usize)>,
 }
@@ -57,7 +61,13 @@ impl Transformer {
             .zip(values.iter::<f64>())
             .map(|((modality, tokens), sum)| (*modality, (sum, tokens.len())))
             .collect();
+        let shares: Vec<f32> = answers
+            .values()
+            .map(|tokens| 1.0 / (tokens.len() * answers.len()) as f32)
+            .collect();
+        let shares = Tensor::from_floats(shares.as_slice(), &sums.device());
         Ok(Loss {
+            balanced: (sums.clone() * shares).sum(),
             mean: sums.sum() / count as f64,
             by_modality,
         })

@@ -77,9 +77,23 @@ pub struct ModelTask {
     /// The checkpoint whose codecs turn observations into tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codecs: Option<PathBuf>,
+    /// What counts alike in the loss.
+    #[serde(default)]
+    pub balance: Balance,
     /// Input and target tokens.
     #[serde(default)]
     pub mask: MaskConfig,
+}
+
+/// What counts alike in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Balance {
+    /// Every target token, as in the paper.
+    #[default]
+    Token,
+    /// Every modality, as in 4M.
+    Modality,
 }
 
 impl RunConfig {

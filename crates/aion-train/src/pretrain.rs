@@ -6,6 +6,7 @@ use aion_codec::CodecSet;
 use aion_data::{ModalityId, Object, ObjectTokens};
 use aion_model::{Transformer, Visible, VisibleTokens};
 
+use crate::config::Balance;
 use crate::data::{Examples, shuffled};
 use crate::error::TrainError;
 use crate::masking::{ByModality, MaskConfig};
@@ -89,6 +90,8 @@ pub struct Pretraining {
     pub tokens: TokenSet,
     /// How masks are drawn.
     pub mask: MaskConfig,
+    /// What counts alike in the loss.
+    pub balance: Balance,
     /// Objects in a batch.
     pub batch: u64,
     /// Seed of order and masks.
@@ -121,7 +124,10 @@ impl Step for Pretraining {
         let mean = |(sum, count): (f64, usize)| sum / count as f64;
         let terms = loss.by_modality.into_iter();
         Ok(StepLoss {
-            total: loss.mean,
+            total: match self.balance {
+                Balance::Token => loss.mean,
+                Balance::Modality => loss.balanced,
+            },
             terms: terms
                 .map(|(id, sums)| (id.to_string(), mean(sums)))
                 .collect(),

@@ -172,6 +172,7 @@ impl Run<'_> {
         let task = Pretraining {
             tokens,
             mask: task.mask.clone(),
+            balance: task.balance,
             batch: config.run.batch,
             seed: config.run.seed,
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aion_codec::image::{ImageCodec, ImageConfig};
 use aion_codec::spectrum::{SpectrumCodec, SpectrumConfig};
 use aion_codec::{Codec, CodecSet};
-use aion_data::{Image, ModalityId, ObjectTokens, Spectrum, num_tokens};
+use aion_data::{Image, Kind, ModalityId, ObjectTokens, Spectrum, Survey, num_tokens};
 use aion_kernel::Weights;
 use aion_model::{Checkpoint, Preset, Transformer};
 use burn::tensor::Device;
@@ -189,7 +189,17 @@ const IMAGE_BANDS: [&str; 4] = ["DES-G", "DES-R", "DES-I", "DES-Z"];
 const IMAGE_SIDE: usize = 96;
 /// Pixels of a DESI spectrum: 3600 to 9824 Angstrom in steps of 0.8.
 const SPECTRUM_PIXELS: usize = 7781;
-const PHOTOMETRY: [&str; 4] = ["tok_flux_g", "tok_flux_r", "tok_flux_i", "tok_flux_z"];
+
+/// The fluxes of the image's bands: the first numbers of the table that have the image's unit.
+fn photometry() -> Vec<&'static str> {
+    let image = ModalityId::of_kind(Kind::Image, Survey::LegacySurvey);
+    let unit = image.map(|id| id.info().unit);
+    ModalityId::all()
+        .filter(|id| id.info().kind == Kind::Scalar && Some(id.info().unit) == unit)
+        .take(IMAGE_BANDS.len())
+        .map(ModalityId::key)
+        .collect()
+}
 
 impl Setting {
     fn random(&self) -> ChaCha8Rng {
@@ -357,7 +367,7 @@ fn spectrum_decode(setting: &Setting) -> anyhow::Result<Operation> {
 
 fn encode(setting: &Setting) -> anyhow::Result<Operation> {
     let others = ["tok_image", "tok_spectrum_desi", "tok_shape_r", "tok_ebv"];
-    let objects = setting.objects(&[&PHOTOMETRY[..], &others[..]].concat())?;
+    let objects = setting.objects(&[&photometry()[..], &others[..]].concat())?;
     let transformer = setting.transformer()?;
     let count = objects.first().map_or(0, num_tokens);
     let call = move || {
@@ -370,7 +380,7 @@ fn encode(setting: &Setting) -> anyhow::Result<Operation> {
 
 fn predict_spectrum(setting: &Setting) -> anyhow::Result<Operation> {
     let target = modality("tok_spectrum_desi")?;
-    let objects = setting.objects(&[&PHOTOMETRY[..], &["tok_image"][..]].concat())?;
+    let objects = setting.objects(&[&photometry()[..], &["tok_image"][..]].concat())?;
     let transformer = setting.transformer()?;
     let count = objects.first().map_or(0, num_tokens) + target.info().num_tokens();
     let call = move || {
