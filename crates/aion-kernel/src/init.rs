@@ -16,6 +16,9 @@ pub enum Init {
     TruncatedNormal(f32),
     /// Uniform in ±`0`.
     Uniform(f32),
+    /// Waves along the rows with this standard deviation, each column with its own wavelength and
+    /// phase: neighbouring rows start alike. For the codes of an ordered quantity.
+    Ordered(f32),
     /// Sines and cosines of grid positions (Vaswani et al. 2017, as used by MoCo v3), for a shape
     /// that ends in (positions, dim). The grid's axes are given slowest first; each owns an equal
     /// share of the columns, its sines before its cosines.
@@ -43,9 +46,34 @@ impl Init {
             Init::Uniform(bound) => (0..len)
                 .map(|_| rng.random_range(-1.0f32..1.0) * bound)
                 .collect(),
+            Init::Ordered(std) => ordered(*std, shape, rng),
             Init::SineCosine(axes) => sine_cosine(axes, shape.last().copied().unwrap_or(0)),
         }
     }
+}
+
+/// Most waves along the rows of an ordered table.
+const MAX_WAVES: f32 = 24.0;
+
+fn ordered(std: f32, shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let columns = shape.last().copied().unwrap_or(0);
+    let rows: usize = shape.iter().product::<usize>() / columns.max(1);
+    // From half a wave to the most, evenly in the logarithm.
+    let waves: Vec<(f32, f32)> = (0..columns)
+        .map(|_| {
+            let octaves = rng.random::<f32>() * (2.0 * MAX_WAVES).log2();
+            let phase = rng.random::<f32>() * std::f32::consts::TAU;
+            (0.5 * octaves.exp2(), phase)
+        })
+        .collect();
+    let amplitude = std * std::f32::consts::SQRT_2;
+    let mut values = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        let place = std::f32::consts::TAU * row as f32 / rows as f32;
+        let wave = |(waves, phase): &(f32, f32)| amplitude * (place * waves + phase).sin();
+        values.extend(waves.iter().map(wave));
+    }
+    values
 }
 
 /// Longest wavelength of the position code, over 2π.
@@ -97,6 +125,24 @@ mod tests {
         assert_eq!(table[16..20], expected);
         // Row 2 is position (0, 2).
         assert_eq!(table[8..12], [0.0, 1.0, 2f32.sin(), 2f32.cos()]);
+    }
+
+    #[test]
+    fn ordered_rows_start_like_their_neighbours() {
+        use rand::SeedableRng;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let table = Init::Ordered(0.5).draw(&[1024, 64], &mut rng);
+        let rows: Vec<&[f32]> = table.chunks(64).collect();
+        let distance = |a: usize, b: usize| -> f32 {
+            rows[a]
+                .iter()
+                .zip(rows[b])
+                .map(|(x, y)| (x - y).powi(2))
+                .sum()
+        };
+        assert!(20.0 * distance(500, 501) < distance(500, 900));
+        let square: f32 = table.iter().map(|x| x * x).sum::<f32>() / table.len() as f32;
+        assert!((square.sqrt() - 0.5).abs() < 0.05, "{square}");
     }
 
     #[test]

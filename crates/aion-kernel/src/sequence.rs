@@ -55,7 +55,7 @@ impl MixAndNormalize<'_> {
 #[inline(always)]
 fn normalize(row: &mut [f32], [scale, shift]: [&[f32]; 2], epsilon: f32) {
     let count = row.len() as f64;
-    let mean = sum(row, |x| f64::from(x)) / count;
+    let mean = sum(row, f64::from) / count;
     let variance = sum(row, |x| (f64::from(x) - mean) * (f64::from(x) - mean)) / count;
     let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
     for ((x, scale), shift) in row.iter_mut().zip(scale).zip(shift) {

@@ -73,7 +73,7 @@ fn erf(x: f32) -> f32 {
     let far = -1.728_534_7e-5 * t + 3.831_971_3e-4;
     let far = far * s + (-3.883_964_4e-3 * t + 2.425_462_2e-2);
     let far = far * t - 1.067_778_8e-1;
-    let far = far * t - 6.348_466_9e-1;
+    let far = far * t - 6.348_467e-1;
     let far = far * t - 1.287_175_1e-1;
     let far = 1.0 - exp_nonpositive(far * t - t);
     if t > 0.927_734_4 {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use aion_data::ModalityId;
+use aion_data::{Kind, ModalityId};
 use aion_kernel::layer::Linear;
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
@@ -64,11 +64,24 @@ struct OutputEmbedding {
     to_logits: Linear,
 }
 
+/// Standard deviation of the first embeddings of ordered codes: as large as that of positions. Each
+/// of a number's thousand codes is seen so seldom that it would hardly grow out of a small start.
+const ORDERED_STD: f32 = 0.5;
+
+/// Whether a modality's codes are ordered, as those of numbers are. Their embeddings and heads start
+/// with neighbouring codes alike, so that what is learned of one code holds for those beside it.
+fn is_ordered(id: ModalityId) -> bool {
+    matches!(id.info().kind, Kind::Scalar | Kind::Coefficients)
+}
+
 fn token_table(dim: usize, id: ModalityId, weights: &Weights) -> Param<Tensor<2>> {
     let shape = [id.info().vocabulary, dim];
-    weights
-        .at("token_emb")
-        .param("weight", shape, Init::Normal(EMBEDDING_STD))
+    let init = if is_ordered(id) {
+        Init::Ordered(ORDERED_STD)
+    } else {
+        Init::Normal(EMBEDDING_STD)
+    };
+    weights.at("token_emb").param("weight", shape, init)
 }
 
 /// The embeddings of all modalities of a model.
@@ -103,7 +116,11 @@ impl Embeddings {
         let outputs = targets.iter().map(|&id| {
             let weights = weights.at("decoder_embeddings").at(id);
             let vocabulary = id.info().vocabulary;
-            let init = Init::xavier(dim, vocabulary);
+            let init = if is_ordered(id) {
+                Init::Ordered((2.0 / (dim + vocabulary) as f32).sqrt())
+            } else {
+                Init::xavier(dim, vocabulary)
+            };
             OutputEmbedding {
                 id,
                 tokens: token_table(dim, id, &weights),

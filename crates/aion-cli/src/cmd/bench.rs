@@ -190,15 +190,19 @@ const IMAGE_SIDE: usize = 96;
 /// Pixels of a DESI spectrum: 3600 to 9824 Angstrom in steps of 0.8.
 const SPECTRUM_PIXELS: usize = 7781;
 
-/// The fluxes of the image's bands: the first numbers of the table that have the image's unit.
-fn photometry() -> Vec<&'static str> {
-    let image = ModalityId::of_kind(Kind::Image, Survey::LegacySurvey);
-    let unit = image.map(|id| id.info().unit);
+/// The Legacy Survey's numbers of a unit, in registry order.
+fn numbers(unit: &str) -> impl Iterator<Item = &'static str> {
     ModalityId::all()
-        .filter(|id| id.info().kind == Kind::Scalar && Some(id.info().unit) == unit)
-        .take(IMAGE_BANDS.len())
+        .filter(move |id| {
+            let info = id.info();
+            (info.kind, info.survey, info.unit) == (Kind::Scalar, Survey::LegacySurvey, unit)
+        })
         .map(ModalityId::key)
-        .collect()
+}
+
+/// The fluxes of the image's bands.
+fn photometry() -> Vec<&'static str> {
+    numbers("nanomaggy").take(IMAGE_BANDS.len()).collect()
 }
 
 impl Setting {
@@ -366,8 +370,11 @@ fn spectrum_decode(setting: &Setting) -> anyhow::Result<Operation> {
 }
 
 fn encode(setting: &Setting) -> anyhow::Result<Operation> {
-    let others = ["tok_image", "tok_spectrum_desi", "tok_shape_r", "tok_ebv"];
-    let objects = setting.objects(&[&photometry()[..], &others[..]].concat())?;
+    let mut keys = photometry();
+    keys.extend(["tok_image", "tok_spectrum_desi"]);
+    // Radius and reddening.
+    keys.extend(numbers("arcsec").chain(numbers("mag")));
+    let objects = setting.objects(&keys)?;
     let transformer = setting.transformer()?;
     let count = objects.first().map_or(0, num_tokens);
     let call = move || {

@@ -130,8 +130,8 @@ pub(crate) fn plain(
     for image in 0..shape.batch {
         for y in 0..height {
             for x in 0..width {
-                for out in 0..shape.outputs {
-                    let mut sum = f64::from(bias[out]);
+                for (out, start) in bias.iter().enumerate() {
+                    let mut sum = f64::from(*start);
                     for ky in 0..shape.kernel {
                         for kx in 0..shape.kernel {
                             let row = (y * shape.stride + ky).wrapping_sub(shape.padding);
