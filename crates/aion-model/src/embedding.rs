@@ -70,7 +70,7 @@ const ORDERED_STD: f32 = 0.5;
 
 /// Whether a modality's codes are ordered, as those of numbers are. Their embeddings and heads start
 /// with neighbouring codes alike, so that what is learned of one code holds for those beside it.
-fn is_ordered(id: ModalityId) -> bool {
+pub(crate) fn is_ordered(id: ModalityId) -> bool {
     matches!(id.info().kind, Kind::Scalar | Kind::Coefficients)
 }
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use aion_data::ModalityId;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 
+use crate::embedding::is_ordered;
 use crate::error::ModelError;
 use crate::layout::indices;
 use crate::transformer::Transformer;
@@ -16,8 +17,10 @@ use crate::visible::{Targets, VisibleTokens, check_tokens};
 pub struct Loss {
     /// Mean cross-entropy over all target tokens, nats; a scalar to differentiate.
     pub mean: Tensor<1>,
-    /// Mean over modalities of each one's mean cross-entropy: a number counts as much as an image,
-    /// which a small model that sees few objects needs to learn it at all.
+    /// Mean over modalities of each one's mean cross-entropy: a number counts as much as an image.
+    /// Codes of numbers are asked for with a little of their neighbours, [`SMOOTHING`] codes to each
+    /// side. Both are for small models that see few objects: a number's thousand codes, each told
+    /// apart from all others, need more examples than there are.
     pub balanced: Tensor<1>,
     /// Sum of the cross-entropy and number of tokens of each modality.
     pub by_modality: BTreeMap<ModalityId, (f64, usize)>,
@@ -48,10 +51,17 @@ impl Transformer {
             answers.entry(*modality).or_default().extend(tokens);
         }
         answers.retain(|_, tokens| !tokens.is_empty());
-        let mut sums = Vec::with_capacity(answers.len());
+        let (mut sums, mut smooth) = (Vec::new(), Vec::new());
         for (modality, tokens) in &answers {
             let logits = self.logits(&decoded, *modality)?;
-            sums.push(cross_entropy(logits, tokens.clone()));
+            let log = activation::log_softmax(logits, 1);
+            let sum = cross_entropy(log.clone(), tokens);
+            smooth.push(if is_ordered(*modality) {
+                smoothed(log, tokens)
+            } else {
+                sum.clone()
+            });
+            sums.push(sum);
         }
         let count: usize = answers.values().map(Vec::len).sum();
         let sums = Tensor::cat(sums, 0);
@@ -67,7 +77,7 @@ impl Transformer {
             .collect();
         let shares = Tensor::from_floats(shares.as_slice(), &sums.device());
         Ok(Loss {
-            balanced: (sums.clone() * shares).sum(),
+            balanced: (Tensor::cat(smooth, 0) * shares).sum(),
             mean: sums.sum() / count as f64,
             by_modality,
         })
@@ -81,9 +91,27 @@ fn positions(tokens: &VisibleTokens) -> Targets {
         .collect()
 }
 
-/// Summed over rows: `(rows, vocabulary)` → `(1)`.
-fn cross_entropy(logits: Tensor<2>, tokens: Vec<i64>) -> Tensor<1> {
-    let device = logits.device();
-    let tokens = indices(tokens, &device).unsqueeze_dim(1);
-    -activation::log_softmax(logits, 1).gather(1, tokens).sum()
+/// Standard deviation of smoothed targets, in codes.
+pub const SMOOTHING: f32 = 12.0;
+
+/// Minus the log-probabilities of the tokens, summed over rows: `(rows, vocabulary)` → `(1)`.
+fn cross_entropy(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
+    let tokens = indices(tokens.to_vec(), &log.device()).unsqueeze_dim(1);
+    -log.gather(1, tokens).sum()
+}
+
+/// The same with each token replaced by a normal distribution over the codes around it.
+fn smoothed(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
+    let [rows, vocabulary] = log.dims();
+    let mut targets = Vec::with_capacity(rows * vocabulary);
+    for &token in tokens {
+        let weight = |code: usize| {
+            let distance = (code as f32 - token as f32) / SMOOTHING;
+            (-0.5 * distance * distance).exp()
+        };
+        let total: f32 = (0..vocabulary).map(weight).sum();
+        targets.extend((0..vocabulary).map(|code| weight(code) / total));
+    }
+    let targets = TensorData::new(targets, [rows, vocabulary]);
+    -(log.clone() * Tensor::from_data(targets, &log.device())).sum()
 }
