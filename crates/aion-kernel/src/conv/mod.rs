@@ -1,7 +1,7 @@
 //! Convolutions on the CPU, channels last, where burn's are slower than the machine.
 //!
 //! 3×3 kernels with stride 1 take Winograd's way (a quarter of the multiplications); everything
-//! else gathers patches and multiplies. [`plain`] is the obvious version that both are tested
+//! else gathers patches and multiplies. `plain` is the obvious version that both are tested
 //! against.
 
 mod patches;
