@@ -13,6 +13,9 @@ use crate::weights::Weights;
 const KERNEL: usize = 7;
 /// Hidden channels a channel.
 const EXPANSION: usize = 4;
+/// Channels from which on the block has a kernel of its own. A norm over fewer amplifies rounding so
+/// much that burn's exact error function is worth its time, of which such a block takes little.
+const LEAST_DIM: usize = 16;
 /// Epsilon of both norms. Not stored in checkpoints.
 const EPSILON: f64 = 1e-6;
 
@@ -94,6 +97,9 @@ impl ConvNextBlock {
 
     fn on_host(&self, input: &Tensor<3>) -> Option<Tensor<3>> {
         let [batch, length, dim] = input.dims();
+        if dim < LEAST_DIM {
+            return None;
+        }
         let (rows, hidden_dim) = (batch * length, EXPANSION * dim);
         let values = HostTensor::of(input)?;
         let depthwise = HostTensor::of(&self.depthwise.val())?;
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn host_and_composed_blocks_agree() {
-        for (batch, length, dim) in [(1, 5, 2), (3, 130, 24), (2, 64, 17)] {
+        for (batch, length, dim) in [(1, 5, 16), (3, 130, 24), (2, 64, 17)] {
             let device = Device::flex();
             let mut block = ConvNextBlock::new(&Weights::seeded(1, &device), dim);
             // The response norm starts at zero and would hide its own mistakes.
