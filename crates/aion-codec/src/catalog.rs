@@ -1,6 +1,6 @@
 //! The codec of catalogues: five codes a source (paper §2.5).
 
-use aion_data::{DataError, ObjectTokens, Place, Problem, Source};
+use aion_data::{DataError, Place, Problem, Source};
 use aion_kernel::Weights;
 use aion_kernel::tensor_file::StoredTensor;
 use serde::{Deserialize, Serialize};
@@ -118,12 +118,4 @@ impl CatalogCodec {
         }
         total
     }
-}
-
-/// Whether an object's catalogue holds whole sources.
-pub fn is_whole(tokens: &ObjectTokens) -> bool {
-    tokens
-        .iter()
-        .filter(|(id, _)| id.info().is_sequence())
-        .all(|(_, codes)| codes.len().is_multiple_of(CODES_PER_SOURCE))
 }

@@ -354,13 +354,6 @@ impl WeightNames {
         })
     }
 
-    /// Replaces the values of a table that was read with [`Weights::table`].
-    pub fn set_table(&mut self, name: &str, values: &[f32]) {
-        let stored = StoredTensor::float(&[values.len()], values, false);
-        self.entries
-            .insert(name.to_owned(), Entry::Constant(stored));
-    }
-
     /// Writes `module` as a safetensors file in the published layout; `half` rounds trained
     /// parameters to 16-bit floats (which the reference reads too).
     ///
