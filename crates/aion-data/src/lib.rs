@@ -1,7 +1,7 @@
 //! What was observed, and the files that hold it.
 //!
 //! [`modality`] is the table of modalities; [`observation`] and [`tokens`] are the two forms in
-//! which an object travels; `survey`, `format` read and write files; `simulate` draws a sky.
+//! which an object travels; `survey`, `format` read and write files.
 //! Nothing here knows a tensor library, so readers compile and test in seconds.
 
 pub mod atomic;
@@ -14,7 +14,6 @@ pub mod observation;
 pub mod output_format;
 mod parquet_file;
 pub mod reader;
-pub mod simulate;
 pub mod survey;
 pub mod table_out;
 pub mod tensor_files;

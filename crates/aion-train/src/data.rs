@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use aion_data::reader::{ReadOptions, read, without_repeats};
-use aion_data::simulate::{Coverage, Sky};
 use aion_data::{Kind, Measurement, ModalityId, Object, Survey};
+use aion_simulate::{Coverage, Sky};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -10,9 +10,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("aion-kernel", &[]),
     ("aion-codec", &["aion-data", "aion-kernel"]),
     ("aion-model", &["aion-data", "aion-kernel", "aion-codec"]),
+    ("aion-simulate", &["aion-data"]),
+    ("aion-fetch", &["aion-data"]),
     (
         "aion-train",
-        &["aion-data", "aion-kernel", "aion-codec", "aion-model"],
+        &[
+            "aion-data",
+            "aion-simulate",
+            "aion-kernel",
+            "aion-codec",
+            "aion-model",
+        ],
     ),
     (
         "aion-cli",
@@ -22,6 +30,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "aion-codec",
             "aion-model",
             "aion-train",
+            "aion-simulate",
+            "aion-fetch",
         ],
     ),
 ];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aion_data::Object;
 use aion_data::reader::{ReadOptions, read};
-use aion_data::simulate::{Coverage, Simulated, Sky};
+use aion_simulate::{Coverage, Simulated, Sky};
 use anyhow::{Context, Result};
 
 /// Seed of the demo's sky; no training run may use it.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aion_data::simulate::Sky;
 use aion_model::Aion;
+use aion_simulate::Sky;
 use aion_train::{Event, RunConfig, Summary, TrainError, run};
 use burn::tensor::Device;
 

@@ -6,7 +6,7 @@ use super::passband::Passband;
 use super::scene::Scene;
 use super::sed::galactic_extinction;
 use super::target::{Target, magnitude};
-use crate::observation::Measurement;
+use aion_data::observation::Measurement;
 
 /// HSC coadds at the depth of the Wide layer, zero point 27.
 static CAMERA: Camera = Camera {

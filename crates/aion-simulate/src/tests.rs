@@ -1,14 +1,14 @@
 //! Properties of the whole simulated sky.
 
 use super::*;
-use crate::modality::MODALITIES;
+use aion_data::modality::MODALITIES;
 
 fn scalar(object: &Object, codec: &str, survey: Survey) -> f32 {
     let id = ModalityId::from_codec(codec, survey).unwrap();
     object.scalar(id).unwrap()
 }
 
-fn spectrum(object: &Object, survey: Survey) -> &crate::Spectrum {
+fn spectrum(object: &Object, survey: Survey) -> &aion_data::Spectrum {
     let id = ModalityId::from_codec("spectrum", survey).unwrap();
     match object.get(id) {
         Some(Measurement::Spectrum(spectrum)) => spectrum,

@@ -3,7 +3,7 @@
 use super::draws::Draws;
 use super::passband::Passband;
 use super::scene::{Scene, SceneSource};
-use crate::observation::Image;
+use aion_data::observation::Image;
 
 /// Pixels along a side of every image.
 pub(super) const SIZE: usize = 96;

@@ -5,7 +5,7 @@ use super::draws::{Draws, Purpose};
 use super::passband::Passband;
 use super::scene::{Scene, SceneSource};
 use super::target::Target;
-use crate::observation::{Measurement, ScalarField, Source};
+use aion_data::observation::{Measurement, ScalarField, Source};
 
 /// DECam coadds at the depth of the Legacy Surveys.
 pub(super) static CAMERA: Camera = Camera {
@@ -173,9 +173,9 @@ mod tests {
     use super::super::camera::CENTRE;
     use super::super::{Coverage, Sky};
     use super::*;
-    use crate::{ModalityId, Survey};
+    use aion_data::{ModalityId, Survey};
 
-    fn get(object: &crate::Object, codec: &str) -> Measurement {
+    fn get(object: &aion_data::Object, codec: &str) -> Measurement {
         let id = ModalityId::from_codec(codec, Survey::LegacySurvey).unwrap();
         object.get(id).cloned().unwrap()
     }

@@ -35,9 +35,9 @@ use draws::{Draws, Purpose};
 use scene::Scene;
 use target::Target;
 
-use crate::modality::{ModalityId, Survey};
-use crate::observation::{Measurement, Object};
-use crate::survey::sdss;
+use aion_data::modality::{ModalityId, Survey};
+use aion_data::observation::{Measurement, Object};
+use aion_data::survey::sdss;
 
 /// Shares of galaxies and of stars among all objects; the rest are quasars.
 const SHARES: (f64, f64) = (0.62, 0.33);

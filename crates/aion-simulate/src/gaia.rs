@@ -12,7 +12,7 @@ use super::draws::{Draws, Purpose};
 use super::passband::Passband;
 use super::sed::{NANOMAGGIES, OBSERVED, STEP, first_rest_position, sample};
 use super::target::{Target, magnitude};
-use crate::observation::Measurement;
+use aion_data::observation::Measurement;
 
 /// Number of coefficients an arm.
 const COEFFICIENTS: usize = 55;

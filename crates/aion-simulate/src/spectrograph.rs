@@ -9,7 +9,7 @@ use super::camera::effective_psf_variance;
 use super::draws::{Draws, Purpose};
 use super::sed::{OBSERVED, sample, smooth};
 use super::target::Target;
-use crate::observation::{Measurement, Spectrum};
+use aion_data::observation::{Measurement, Spectrum};
 
 /// A spectrograph and its survey's typical exposure.
 struct Spectrograph {

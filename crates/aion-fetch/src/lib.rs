@@ -1,0 +1,1 @@
+//! Real objects from the public services of the surveys, as files that `aion-data` reads.
