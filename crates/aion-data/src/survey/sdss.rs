@@ -34,9 +34,9 @@ const ABOUT_COLUMNS: [&str; 11] = [
 /// Columns of that row that travel as flags.
 const FLAGS: [&str; 5] = [CLASS, "SUBCLASS", "OBJTYPE", "Z", REDSHIFT_WARNING];
 /// The pipeline's class of the object.
-pub(crate) const CLASS: &str = "CLASS";
+pub const CLASS: &str = "CLASS";
 /// Not 0 where the pipeline doubts its redshift.
-pub(crate) const REDSHIFT_WARNING: &str = "ZWARNING";
+pub const REDSHIFT_WARNING: &str = "ZWARNING";
 
 /// Inverse variances up to this are no measurement.
 const LEAST_IVAR: f64 = 1e-6;
