@@ -10,6 +10,7 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::{Kind, ModalityId};
 use crate::observation::{Image, Measurement, Object, ScalarField, Source, Spectrum};
 use crate::reader::ReadOptions;
+use crate::sky::{check_dec, check_ra};
 
 /// Pixels per side that the image and segmentation codecs work on; larger images are cropped.
 pub const MIN_PIXELS: usize = 96;
@@ -79,19 +80,9 @@ fn fail<T>(field: impl Into<String>, problem: Problem) -> Result<T> {
 }
 
 fn check_position(object: &Object) -> Result<()> {
-    if let Some(ra) = object.ra
-        && !(-360.0..=360.0).contains(&ra)
-    {
-        let what = format!("right ascension {ra} is not an angle in degrees");
-        return fail("ra", Problem::Values(what));
-    }
-    if let Some(dec) = object.dec
-        && !(-90.0..=90.0).contains(&dec)
-    {
-        let what = format!("declination {dec} is outside -90 to 90 degrees");
-        return fail("dec", Problem::Values(what));
-    }
-    Ok(())
+    let wrong = |field| move |problem| DataError::new(Place::field(field), problem);
+    object.ra.map_or(Ok(()), check_ra).map_err(wrong("ra"))?;
+    object.dec.map_or(Ok(()), check_dec).map_err(wrong("dec"))
 }
 
 fn check_measurement(

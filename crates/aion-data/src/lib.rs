@@ -14,6 +14,7 @@ pub mod observation;
 pub mod output_format;
 mod parquet_file;
 pub mod reader;
+pub mod sky;
 pub mod survey;
 pub mod table_out;
 pub mod tensor_files;

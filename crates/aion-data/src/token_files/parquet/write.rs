@@ -12,6 +12,7 @@ use super::{BATCH, DEC, FLAG, HEALPIX, OBJECT_ID, RA};
 use crate::error::{DataError, Place, Result};
 use crate::modality::ModalityId;
 use crate::parquet_file::{damaged, write_parquet};
+use crate::sky::healpix29;
 use crate::token_files::TokenMetadata;
 use crate::tokens::TokenRow;
 
@@ -86,16 +87,9 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The order-29 nested HEALPix cell of a row that has a position on the sphere.
+/// The HEALPix cell of a row that has a position on the sphere.
 fn healpix(row: &TokenRow) -> Option<i64> {
-    let (ra, dec) = (row.ra?, row.dec?);
-    if !ra.is_finite() || !(-90.0..=90.0).contains(&dec) {
-        return None;
-    }
-    let longitude = ra.rem_euclid(360.0).to_radians();
-    let layer = cdshealpix::nested::get(29);
-    let cell = layer.hash_checked(longitude, dec.to_radians()).ok()?;
-    i64::try_from(cell).ok()
+    healpix29(row.ra?, row.dec?)
 }
 
 fn item() -> Field {
