@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use aion_data::reader::ReadOptions;
 use aion_data::{ModalityId, Survey};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -28,6 +29,19 @@ pub struct InputArgs {
     /// Files, directories, globs or lists (@files.txt); format and survey are told from the content
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     pub input: Vec<String>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Modalities of the input to leave out
+    #[arg(long, value_parser = parse_modality, value_delimiter = ',', value_name = "KEY,..")]
+    pub without: Vec<ModalityId>,
+    /// What a bad object does: end the command, or be listed and left out
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    pub on_error: OnError,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReadingArgs {
     /// Survey of the files, instead of what their content says
     #[arg(long, value_parser = parse_survey, value_name = "legacy|hsc|sdss|desi|gaia")]
     pub survey: Option<Survey>,
@@ -37,12 +51,17 @@ pub struct InputArgs {
     /// Make the positions of survey files modalities (tok_ra, tok_dec); else they only travel along
     #[arg(long)]
     pub with_position: bool,
-    /// Modalities of the input to leave out
-    #[arg(long, value_parser = parse_modality, value_delimiter = ',', value_name = "KEY,..")]
-    pub without: Vec<ModalityId>,
-    /// What a bad object does: end the command, or be listed and left out
-    #[arg(long, value_enum, default_value_t = OnError::Fail)]
-    pub on_error: OnError,
+}
+
+impl ReadingArgs {
+    /// The same for the readers.
+    pub fn options(&self) -> ReadOptions {
+        ReadOptions {
+            survey: self.survey,
+            with_position: self.with_position,
+            pad: self.pad,
+        }
+    }
 }
 
 /// What a bad object does.

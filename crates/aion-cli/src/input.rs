@@ -186,11 +186,7 @@ impl Rows {
     /// See [`find_files`].
     pub fn open(args: &InputArgs, accept: Accept) -> Result<Self> {
         let files = find_files(&args.input)?;
-        let options = ReadOptions {
-            survey: args.survey,
-            with_position: args.with_position,
-            pad: args.pad,
-        };
+        let options = args.reading.options();
         let mut lengths = BTreeMap::new();
         for (modality, length) in files.iter().flat_map(|file| sequence_lengths(&file.path)) {
             let longest = lengths.entry(modality).or_insert(length);

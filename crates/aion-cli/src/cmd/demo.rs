@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use aion_codec::CodecSet;
-use aion_data::{ModalityId, Object, Survey};
+use aion_data::{ModalityId, Object};
 use aion_model::Checkpoint;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::args::{InputArgs, MachineArgs, ModelArgs, OnError, parse_batch, parse_survey};
+use crate::args::{InputArgs, MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
 use crate::failure::usage;
 use crate::input::{Accept, Row as InputRow, Rows};
 use crate::model_source::{self, Model, Need};
@@ -43,12 +43,8 @@ pub struct Args {
     /// Files, directories, globs or lists (@files.txt) of observations, instead of the bundled ones
     #[arg(long, num_args = 1.., value_name = "PATH")]
     input: Vec<String>,
-    /// Survey of the files, instead of what their content says
-    #[arg(long, value_parser = parse_survey, value_name = "legacy|hsc|sdss|desi|gaia")]
-    survey: Option<Survey>,
-    /// Put zeros around images smaller than 96 x 96 pixels, instead of refusing them
-    #[arg(long)]
-    pad: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// What a bad object does: end the command, or be listed and left out
     #[arg(long, value_enum, default_value_t = OnError::Fail)]
     on_error: OnError,
@@ -166,9 +162,7 @@ fn choose(args: &Args, problems: &mut Problems) -> Result<Chosen> {
     }
     let input = InputArgs {
         input: args.input.clone(),
-        survey: args.survey,
-        pad: args.pad,
-        with_position: false,
+        reading: args.reading.clone(),
         without: Vec::new(),
         on_error: args.on_error,
     };

@@ -6,9 +6,9 @@ mod results;
 
 use std::path::Path;
 
-use aion_data::Survey;
 use serde_json::json;
 
+use crate::args::ReadingArgs;
 use crate::failure::usage;
 use crate::input;
 use crate::summary;
@@ -26,9 +26,8 @@ pub struct Args {
     /// Checkpoint folder, or files as for --input of other commands
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
-    /// Survey of the files, instead of what their content says
-    #[arg(long, value_parser = crate::args::parse_survey, value_name = "legacy|hsc|sdss|desi|gaia")]
-    survey: Option<Survey>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,7 +41,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return checkpoint::run(Path::new(path), args.json);
     }
     let files = input::find_files(&args.path)?;
-    let files = files.iter().map(|file| contents::read(file, args.survey));
+    let files = files
+        .iter()
+        .map(|file| contents::read(file, &args.reading.options()));
     let files: Vec<Contents> = files.collect();
     if args.json {
         summary::print_json(&json!(files))?;

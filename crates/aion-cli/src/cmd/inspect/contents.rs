@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aion_data::reader::ReadOptions;
-use aion_data::{DataError, Measurement, ModalityId, Problem, Survey};
+use aion_data::{DataError, Measurement, ModalityId, Problem};
 use serde::{Serialize, Serializer};
 
 use crate::cmd::inspect::results;
@@ -42,7 +42,7 @@ struct ModalityContents {
 }
 
 /// Reads a file to its end.
-pub fn read(file: &InputFile, survey: Option<Survey>) -> Contents {
+pub fn read(file: &InputFile, options: &ReadOptions) -> Contents {
     let kind = if holds_tokens(&file.path) {
         "tokens"
     } else {
@@ -59,11 +59,7 @@ pub fn read(file: &InputFile, survey: Option<Survey>) -> Contents {
         columns: BTreeMap::new(),
         problems: Vec::new(),
     };
-    let options = ReadOptions {
-        survey,
-        ..ReadOptions::default()
-    };
-    let rows = match read_file(&file.path, &options, Accept::Any) {
+    let rows = match read_file(&file.path, options, Accept::Any) {
         Ok(rows) => rows,
         Err(error) => {
             contents.refuse(&error, file);
