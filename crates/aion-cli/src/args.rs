@@ -60,6 +60,7 @@ impl ReadingArgs {
             survey: self.survey,
             with_position: self.with_position,
             pad: self.pad,
+            rows: None,
         }
     }
 }

@@ -355,7 +355,7 @@ fn num_objects(path: &Path) -> u64 {
             let rows = metadata.metadata().file_metadata().num_rows();
             rows.try_into().unwrap_or(0)
         }),
-        None => None,
+        None => reader::num_objects(path),
     };
     rows.unwrap_or(1)
 }

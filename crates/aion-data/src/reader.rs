@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::check::{MIN_PIXELS, check, pad_to};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::csv_table::CsvTable;
 use crate::format::parquet_table::ParquetTable;
+use crate::format::table::{Table, within};
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Measurement, Object};
 use crate::survey;
@@ -27,6 +29,16 @@ pub struct ReadOptions {
     pub with_position: bool,
     /// Whether images below [`MIN_PIXELS`] per side get zeros around them instead of an error.
     pub pad: bool,
+    /// The objects to read, by their place in the file counted from 0; all when `None`. Parquet,
+    /// HDF5 and FITS tables go to the first one, other files are read from their start.
+    pub rows: Option<Range<u64>>,
+}
+
+impl ReadOptions {
+    /// [`ReadOptions::rows`] with everything spelled out.
+    pub fn range(&self) -> Range<u64> {
+        self.rows.clone().unwrap_or(0..u64::MAX)
+    }
 }
 
 /// Objects in file order. An error stands for one object; the next one follows.
@@ -36,7 +48,7 @@ pub type Objects = Box<dyn Iterator<Item = Result<Object>> + Send>;
 /// images and tables, Parquet, CSV and NumPy tables. Tables are streamed.
 ///
 /// Errors: the outer one means that the file cannot be used (unreadable, truncated, unrecognised,
-/// no objects); an inner one that the object cannot. Both name file, object and field as far as
+/// no objects, or none in `options.rows`); an inner one that the object cannot. Both name file, object and field as far as
 /// they are known.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let opened = guarded(path, || {
@@ -59,6 +71,18 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Objects> {
         object.map_err(|error| error.in_file(&path)).transpose()
     };
     Ok(Box::new(std::iter::from_fn(next)))
+}
+
+/// The number of objects of the file at `path`, bad ones included, where its container says it
+/// without being read: tables in Parquet, HDF5 and plain FITS, and safetensors.
+pub fn num_objects(path: &Path) -> Option<u64> {
+    let count = guarded(path, || match recognise(path)? {
+        Format::Safetensors => Ok(Some(ObservationFile::open(path)?.len() as u64)),
+        Format::Parquet => Ok(ParquetTable::open(path)?.row_count()),
+        Format::Fits => survey::rows_of_fits(path),
+        _ => Ok(None),
+    });
+    count.ok().flatten()
 }
 
 /// The paths without those that repeat an object: of each set of one-band image files the first,
@@ -113,7 +137,7 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
             move |object: Result<Object>| finish(object?, &options)
         };
         let objects = ObservationFile::open(path)?.into_objects();
-        return Ok(Box::new(objects.map(checked)));
+        return Ok(Box::new(within(objects, options.range()).map(checked)));
     }
     let objects = match format {
         Format::Fits => survey::read_fits(path, options)?,

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
 use crate::error::{DataError, Place, Problem, Result};
-use crate::format::table::{Cell, Column, Row, Rows, Table};
+use crate::format::table::{Cell, Column, Row, Rows, Table, within};
 
 /// The longest line of column names or comments, bytes.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -68,7 +69,11 @@ impl Table for CsvTable {
         &self.columns
     }
 
-    fn rows(self: Box<Self>, wanted: &[usize]) -> Result<Rows> {
+    fn row_count(&self) -> Option<u64> {
+        None
+    }
+
+    fn rows(self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows> {
         let CsvTable {
             path,
             columns,
@@ -88,7 +93,7 @@ impl Table for CsvTable {
                 let row = row.and_then(|record| cells(&path, &columns, &wanted, &record));
                 Some(row.map_err(|error| error.in_object(&format!("row {}", index + 1))))
             });
-        Ok(Box::new(rows))
+        Ok(Box::new(within(rows, range)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! FITS binary tables, read in windows of rows so that memory does not grow with the file.
 
+use std::ops::Range;
 use std::vec;
 
 use fits_well::FitsError;
@@ -52,16 +53,23 @@ impl Table for FitsTable {
         &self.columns
     }
 
-    fn rows(self: Box<Self>, wanted: &[usize]) -> Result<Rows> {
+    fn row_count(&self) -> Option<u64> {
+        Some(self.row_count as u64)
+    }
+
+    fn rows(self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows> {
         if self.row_len == 0 || self.row_count == 0 {
             return Ok(Box::new(std::iter::empty()));
         }
+        let row = |row: u64| usize::try_from(row).map_or(self.row_count, |r| r.min(self.row_count));
+        let (next, end) = (row(range.start), row(range.end));
         let window = (WINDOW_BYTES / self.row_len).clamp(1, WINDOW_ROWS);
         Ok(Box::new(FitsRows {
             table: *self,
             wanted: wanted.to_vec(),
             window,
-            next: 0,
+            next,
+            end,
             ready: Vec::new().into_iter(),
         }))
     }
@@ -72,19 +80,16 @@ struct FitsRows {
     wanted: Vec<usize>,
     window: usize,
     next: usize,
+    end: usize,
     ready: vec::IntoIter<Row>,
 }
 
 impl FitsRows {
     fn read_window(&mut self) -> Result<Vec<Row>> {
         let FitsTable {
-            file,
-            hdu,
-            columns,
-            row_count,
-            ..
+            file, hdu, columns, ..
         } = &mut self.table;
-        let end = (self.next + self.window).min(*row_count);
+        let end = (self.next + self.window).min(self.end);
         let range = std::mem::replace(&mut self.next, end)..end;
         let mut rows = vec![Row::with_capacity(self.wanted.len()); range.len()];
         let window = file.reader.read_table_rows(*hdu, range);
@@ -110,7 +115,7 @@ impl Iterator for FitsRows {
         if let Some(row) = self.ready.next() {
             return Some(Ok(row));
         }
-        if self.next >= self.table.row_count {
+        if self.next >= self.end {
             return None;
         }
         match self.read_window() {
@@ -119,7 +124,7 @@ impl Iterator for FitsRows {
                 self.ready.next().map(Ok)
             }
             Err(error) => {
-                self.next = self.table.row_count;
+                self.next = self.end;
                 Some(Err(error))
             }
         }

@@ -4,12 +4,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
 use crate::error::{DataError, Place, Problem, Result};
-use crate::format::table::{Cell, Column, Row, Rows, Table};
+use crate::format::table::{Cell, Column, Row, Rows, Table, within};
 
 /// The longest array header, bytes.
 const LONGEST_HEADER: usize = 1 << 16;
@@ -146,7 +147,11 @@ impl Table for NpzTable {
         &self.columns
     }
 
-    fn rows(mut self: Box<Self>, wanted: &[usize]) -> Result<Rows> {
+    fn row_count(&self) -> Option<u64> {
+        None
+    }
+
+    fn rows(mut self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows> {
         let mut arrays: Vec<Array> = Vec::new();
         for name in wanted.iter().filter_map(|&index| self.columns.get(index)) {
             let array = self.file.array(&name.name)?;
@@ -168,7 +173,8 @@ impl Table for NpzTable {
         let count = count.filter(|_| !empty);
         let row =
             move |row: usize| -> Row { arrays.iter().map(|array| cell(array, row)).collect() };
-        Ok(Box::new((0..count.unwrap_or(0)).map(row).map(Ok)))
+        let numbers = within(0..count.unwrap_or(0), range);
+        Ok(Box::new(numbers.map(row).map(Ok)))
     }
 }
 

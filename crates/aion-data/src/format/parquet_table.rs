@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -88,15 +89,24 @@ impl Table for ParquetTable {
         &self.columns
     }
 
-    fn rows(self: Box<Self>, wanted: &[usize]) -> Result<Rows> {
+    fn row_count(&self) -> Option<u64> {
+        let rows = self.builder.metadata().file_metadata().num_rows();
+        u64::try_from(rows).ok()
+    }
+
+    fn rows(self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows> {
         let names: Vec<String> = wanted
             .iter()
             .filter_map(|&index| Some(self.columns.get(index)?.name.clone()))
             .collect();
         let roots = wanted.iter().copied();
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), roots);
+        let groups = GroupsInRange::of(&self.builder, &range);
         let batches = self
             .builder
+            .with_row_groups(groups.groups)
+            .with_offset(groups.offset)
+            .with_limit(groups.limit)
             .with_projection(mask)
             .with_batch_size(BATCH)
             .build()
@@ -119,6 +129,36 @@ impl Table for ParquetTable {
             })
             .flatten();
         Ok(Box::new(rows))
+    }
+}
+
+/// The row groups that hold the rows of a range, and where in them it lies.
+struct GroupsInRange {
+    groups: Vec<usize>,
+    offset: usize,
+    limit: usize,
+}
+
+impl GroupsInRange {
+    fn of(builder: &ParquetRecordBatchReaderBuilder<File>, range: &Range<u64>) -> Self {
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let mut found = GroupsInRange {
+            groups: Vec::new(),
+            offset: 0,
+            limit: count(range.end.saturating_sub(range.start)),
+        };
+        let mut start = 0u64;
+        for (index, group) in builder.metadata().row_groups().iter().enumerate() {
+            let end = start.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
+            if start < range.end && end > range.start {
+                if found.groups.is_empty() {
+                    found.offset = count(range.start.saturating_sub(start));
+                }
+                found.groups.push(index);
+            }
+            start = end;
+        }
+        found
     }
 }
 

@@ -1,5 +1,7 @@
 //! A table of objects, one row each, whatever container holds it.
 
+use std::ops::Range;
+
 use crate::error::Result;
 
 /// A column as the container describes it.
@@ -38,10 +40,22 @@ pub trait Table: Send {
     /// Its columns in file order.
     fn columns(&self) -> &[Column];
 
-    /// The cells of the columns with these indices, row by row.
+    /// The number of rows, where the container says it without being read.
+    fn row_count(&self) -> Option<u64>;
+
+    /// The cells of the columns with the indices `wanted`, row by row, of the rows in `range`
+    /// (counted from 0; what lies beyond the end is left out).
     ///
     /// Errors: a column of a type that holds no numbers or text; a damaged container.
-    fn rows(self: Box<Self>, wanted: &[usize]) -> Result<Rows>;
+    fn rows(self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows>;
+}
+
+/// The items whose places lie in `range`, for containers that cannot go to a row.
+pub fn within<T>(items: impl Iterator<Item = T>, range: Range<u64>) -> impl Iterator<Item = T> {
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    items
+        .skip(count(range.start))
+        .take(count(range.end.saturating_sub(range.start)))
 }
 
 /// Spellings of "no value" in text tables, lower case.

@@ -35,10 +35,12 @@ pub fn read(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result
         ));
     }
     let plan = Plan::new(path, table.columns(), &layout)?;
-    let rows = table.rows(&plan.wanted)?;
+    let range = options.range();
+    let first = range.start as usize;
+    let rows = table.rows(&plan.wanted, range)?;
     let objects = rows
         .enumerate()
-        .map(move |(index, row)| row.and_then(|row| plan.object(index + 1, &row)));
+        .map(move |(index, row)| row.and_then(|row| plan.object(first + index + 1, &row)));
     Ok(Box::new(objects))
 }
 

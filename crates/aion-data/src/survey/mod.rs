@@ -15,7 +15,7 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::format::fits::FitsFile;
 use crate::format::fits_table::FitsTable;
 use crate::format::npz::NpzFile;
-use crate::format::table::Table;
+use crate::format::table::{Table, within};
 use crate::modality::Survey;
 use crate::observation::Object;
 use crate::reader::{Objects, ReadOptions};
@@ -25,19 +25,53 @@ use crate::reader::{Objects, ReadOptions};
 ///
 /// Errors: a damaged file, or content that no reader recognises.
 pub fn read_fits(path: &Path, options: &ReadOptions) -> Result<Objects> {
-    let mut file = FitsFile::open(path)?;
+    let file = FitsFile::open(path)?;
+    if is_table(&file) {
+        return read_tables(file, options);
+    }
+    Ok(Box::new(within(
+        read_observed(file, options)?,
+        options.range(),
+    )))
+}
+
+/// The number of objects of a FITS file that holds a table of them; `None` for other content, and
+/// for compressed files, which would have to be read.
+///
+/// Errors: a damaged file.
+pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        return Ok(None);
+    }
+    let file = FitsFile::open(path)?;
+    if !is_table(&file) {
+        return Ok(None);
+    }
+    let (_, table) = table_of_objects(file, &ReadOptions::default())?;
+    Ok(table.row_count())
+}
+
+/// Whether the file is neither a spectrum nor an image.
+fn is_table(file: &FitsFile) -> bool {
+    let is_observed = |hdu| is_desi_arm(file, hdu) || cutout::is_image(file, hdu);
+    !sdss::recognises(file) && !(0..file.len()).any(is_observed)
+}
+
+fn is_desi_arm(file: &FitsFile, hdu: usize) -> bool {
+    file.name(hdu) == "B_FLUX"
+}
+
+/// The objects of a file that is not a table.
+fn read_observed(mut file: FitsFile, options: &ReadOptions) -> Result<Objects> {
     if sdss::recognises(&file) {
         return one(sdss::read(&mut file, options.survey)?);
     }
-    if (0..file.len()).any(|hdu| file.name(hdu) == "B_FLUX") {
+    if (0..file.len()).any(|hdu| is_desi_arm(&file, hdu)) {
         let what = "DESI spectra by arm (B_FLUX, R_FLUX, Z_FLUX); expected one merged spectrum, \
                     as observations in safetensors";
-        return Err(unrecognised(path, what));
+        return Err(unrecognised(file.path(), what));
     }
-    if (0..file.len()).any(|hdu| cutout::is_image(&file, hdu)) {
-        return one(read_image(file, options)?);
-    }
-    read_tables(file, options)
+    one(read_image(file, options)?)
 }
 
 /// The objects of a NumPy archive: an image, or the rows of arrays that share their first axis.
@@ -46,7 +80,8 @@ pub fn read_fits(path: &Path, options: &ReadOptions) -> Result<Objects> {
 pub fn read_npz(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let file = NpzFile::open(path)?;
     if hsc::recognises_arrays(&file) {
-        return one(hsc::read_arrays(path, file, options.survey)?);
+        let object = one(hsc::read_arrays(path, file, options.survey)?)?;
+        return Ok(Box::new(within(object, options.range())));
     }
     catalogue::read(path, Box::new(file.into_table()), options)
 }
@@ -88,6 +123,12 @@ fn read_image(mut file: FitsFile, options: &ReadOptions) -> Result<Object> {
 }
 
 fn read_tables(file: FitsFile, options: &ReadOptions) -> Result<Objects> {
+    let (path, table) = table_of_objects(file, options)?;
+    catalogue::read(&path, Box::new(table), options)
+}
+
+/// The first table with a recognised column, or the first of all.
+fn table_of_objects(file: FitsFile, options: &ReadOptions) -> Result<(PathBuf, FitsTable)> {
     let path = file.path().to_owned();
     let tables: Vec<usize> = (0..file.len()).filter(|&hdu| file.is_table(hdu)).collect();
     let Some(&first) = tables.first() else {
@@ -100,8 +141,7 @@ fn read_tables(file: FitsFile, options: &ReadOptions) -> Result<Objects> {
             .is_empty()
     };
     let chosen = tables.iter().copied().find(holds_modality).unwrap_or(first);
-    let table: Box<dyn Table> = Box::new(FitsTable::open(file, chosen)?);
-    catalogue::read(&path, table, options)
+    Ok((path, FitsTable::open(file, chosen)?))
 }
 
 fn unrecognised(path: &Path, what: &str) -> DataError {

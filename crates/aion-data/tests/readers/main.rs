@@ -5,6 +5,7 @@ mod checks;
 mod fixtures;
 mod images;
 mod properties;
+mod ranges;
 mod samples;
 mod spectra;
 mod tables;

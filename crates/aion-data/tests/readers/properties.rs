@@ -17,6 +17,7 @@ fn survives(path: &Path) {
             pad,
             with_position: pad,
             survey: None,
+            rows: None,
         };
         let messages: Vec<String> = match read(path, &options) {
             Err(error) => vec![error.to_string()],
