@@ -10,7 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aion_data::output_format::OutputFormat;
-use aion_data::{DataError, Object, Place, Problem, TokenRow, tensor_files, token_files};
+use aion_data::{
+    DataError, Object, Place, Problem, TokenRow, observation_table, tensor_files, token_files,
+};
 use serde_json::json;
 
 use crate::failure::usage;
@@ -44,10 +46,13 @@ pub static TOKENS: Format<TokenRow> = Format {
 
 /// Objects with their measurements.
 pub static OBSERVATIONS: Format<Object> = Format {
-    allowed: &[OutputFormat::Safetensors],
+    allowed: &[OutputFormat::Safetensors, OutputFormat::Parquet],
     shard: "safetensors",
     bytes: object_bytes,
-    write: tensor_files::write_observations,
+    write: |path, objects, metadata| match OutputFormat::of(path)? {
+        OutputFormat::Parquet => observation_table::write_observations(path, objects, metadata),
+        _ => tensor_files::write_observations(path, objects, metadata),
+    },
 };
 
 fn object_bytes(object: &Object) -> usize {

@@ -21,18 +21,60 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// Whatever `write` returns, with the file named; [`Problem::Io`] where the folder does not exist or
 /// cannot be written to, or where `path` is something other than a plain file.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let failed = |error: io::Error| io_error(path, error);
-    require_plain_file(path).map_err(failed)?;
-    let partial = Partial(partial_name(path).map_err(failed)?);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&partial.0)
-        .map_err(failed)?;
-    write(&mut file).map_err(|error| error.in_file(path))?;
-    file.sync_all().map_err(failed)?;
-    drop(file);
-    fs::rename(&partial.0, path).map_err(failed)
+    let mut new = NewFile::create(path)?;
+    write(&mut new.file).map_err(|error| error.in_file(path))?;
+    new.finish()
+}
+
+/// A file that is written bit by bit beside its final name, which it takes when it is finished.
+/// One that is dropped before leaves nothing behind.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    partial: Partial,
+    file: File,
+}
+
+impl NewFile {
+    /// Opens an empty file in the folder of `path`.
+    ///
+    /// # Errors
+    /// [`Problem::Io`] where the folder does not exist or cannot be written to, or where `path` is
+    /// something other than a plain file.
+    pub fn create(path: &Path) -> Result<NewFile> {
+        let failed = |error: io::Error| io_error(path, error);
+        require_plain_file(path).map_err(failed)?;
+        let partial = Partial(partial_name(path).map_err(failed)?);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&partial.0)
+            .map_err(failed)?;
+        Ok(NewFile {
+            path: path.to_owned(),
+            partial,
+            file,
+        })
+    }
+
+    /// Another handle of the file to write through; all share one position.
+    ///
+    /// # Errors
+    /// [`Problem::Io`] where the system gives no further handle.
+    pub fn handle(&self) -> Result<File> {
+        let handle = self.file.try_clone();
+        handle.map_err(|error| io_error(&self.path, error))
+    }
+
+    /// Syncs the file to disk and gives it its name, in place of an older file.
+    ///
+    /// # Errors
+    /// [`Problem::Io`]; nothing is left behind then.
+    pub fn finish(self) -> Result<()> {
+        let failed = |error: io::Error| io_error(&self.path, error);
+        self.file.sync_all().map_err(failed)?;
+        fs::rename(&self.partial.0, &self.path).map_err(failed)
+    }
 }
 
 /// An input or output error of a file.
@@ -40,7 +82,9 @@ pub(crate) fn io_error(path: &Path, error: io::Error) -> DataError {
     DataError::new(Place::file(path), Problem::Io(error))
 }
 
-/// A file that is removed when it goes out of scope; after the rename there is nothing to remove.
+/// A name whose file is removed when it goes out of scope; after the rename there is nothing to
+/// remove.
+#[derive(Debug)]
 struct Partial(PathBuf);
 
 impl Drop for Partial {

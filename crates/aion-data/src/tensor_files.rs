@@ -35,6 +35,7 @@ mod write;
 pub use container::{Dtype, Tensor, TensorFile};
 pub use grid::{Grid, read_grids};
 pub use read::ObservationFile;
+pub(crate) use write::check as check_arrays;
 pub use write::write_observations;
 
 /// Tensor of booleans, true for simulated objects.

@@ -29,7 +29,7 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// File of observations (.safetensors), or a new directory of shards
+    /// File of observations (.safetensors; .parquet for one survey's), or a new directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
     /// Observations whose bands and wavelengths are wanted: one row, or as many as the tokens

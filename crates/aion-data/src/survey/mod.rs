@@ -8,6 +8,7 @@ pub mod hsc;
 pub mod legacy_survey;
 pub mod sdss;
 pub mod units;
+pub mod universe_columns;
 
 use std::path::{Path, PathBuf};
 

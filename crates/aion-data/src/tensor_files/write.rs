@@ -326,7 +326,7 @@ fn sources(measurement: &Measurement) -> &[Source] {
 }
 
 /// Fails unless the measurement is of its modality's kind and its arrays are as long as they should.
-fn check(modality: ModalityId, measurement: &Measurement) -> Result<()> {
+pub(crate) fn check(modality: ModalityId, measurement: &Measurement) -> Result<()> {
     let lengths = |expected: usize, arrays: &[(&str, usize)]| match arrays
         .iter()
         .find(|(_, found)| *found != expected || *found == 0)

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod damage;
+mod observation_tables;
 mod observations;
 mod reference;
 mod sample;
