@@ -65,7 +65,8 @@ impl Tree {
         let mut files = Vec::new();
         for entry in fs::read_dir(root)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            // In a second working tree `.git` is a file that says where the first one is.
+            if entry.file_type()?.is_file() && entry.file_name() != ".git" {
                 files.push(read_file(root, &entry.path())?);
             }
         }

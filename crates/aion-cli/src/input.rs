@@ -194,7 +194,7 @@ impl Rows {
         }
         Ok(Rows {
             lengths,
-            estimate: files.iter().map(|file| num_objects(&file.path)).sum(),
+            estimate: estimate(&files),
             files: files.into_iter(),
             options,
             accept,
@@ -342,6 +342,11 @@ fn sequence_lengths(path: &Path) -> Vec<(ModalityId, usize)> {
         ))
     };
     sequences.filter_map(length).collect()
+}
+
+/// About how many objects there are: exact where files say so, one a file elsewhere.
+pub fn estimate(files: &[InputFile]) -> u64 {
+    files.iter().map(|file| num_objects(&file.path)).sum()
 }
 
 /// About how many objects a file holds.

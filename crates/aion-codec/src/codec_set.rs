@@ -128,15 +128,32 @@ impl CodecSet {
                             }
                         }
                     }
-                    Err(mut error) => {
-                        let field = error.place.field.take().unwrap_or_default();
-                        error.place.field = Some(format!("{id}/{field}"));
-                        results[row] = Err(error.in_object(&objects[row].id));
+                    Err(error) => {
+                        results[row] = Err(in_modality(error, id).in_object(&objects[row].id));
                     }
                 }
             }
         }
         Ok(results)
+    }
+
+    /// How much of an object's measurements the codecs could not express, without running a network;
+    /// modalities without a codec are left out.
+    ///
+    /// # Errors
+    /// A codec cannot be opened; the inner error says why a codec cannot take the object.
+    pub fn coverage(&self, object: &Object) -> Result<std::result::Result<RangeReport, DataError>> {
+        let mut report = RangeReport::new();
+        for (&id, measurement) in &object.measurements {
+            if !self.has(id) {
+                continue;
+            }
+            match measurement_coverage(&self.codec(id)?.codec, measurement) {
+                Ok(coverage) => report.insert(id, coverage),
+                Err(error) => return Ok(Err(in_modality(error, id).in_object(&object.id))),
+            };
+        }
+        Ok(Ok(report))
     }
 
     /// Measurements of tokens of one modality.
@@ -296,6 +313,36 @@ fn encode_modality(codec: &Codec, measurements: &[&Measurement], device: &Device
             })
             .collect(),
     }
+}
+
+fn measurement_coverage(
+    codec: &Codec,
+    measurement: &Measurement,
+) -> std::result::Result<Coverage, DataError> {
+    match (codec, measurement) {
+        (Codec::Image(codec), Measurement::Image(image)) => {
+            codec.compress(image).map(|image| image.coverage)
+        }
+        (Codec::Spectrum(codec), Measurement::Spectrum(spectrum)) => {
+            codec.prepare(spectrum).map(|spectrum| spectrum.coverage)
+        }
+        (Codec::ScalarField(codec), Measurement::ScalarField(map)) => Ok(codec.coverage(map)),
+        (Codec::Catalog(codec), Measurement::Catalog(sources)) => Ok(codec.coverage(sources)),
+        (Codec::Scalar(codec), Measurement::Scalar(value)) => Ok(codec.coverage(&[*value])),
+        (Codec::Scalar(codec), Measurement::Coefficients(values))
+            if values.len() == codec.num_values() =>
+        {
+            Ok(codec.coverage(values))
+        }
+        _ => Err(unexpected("what its codec was made for")),
+    }
+}
+
+/// The error with the modality before its field.
+fn in_modality(mut error: DataError, id: ModalityId) -> DataError {
+    let field = error.place.field.take().unwrap_or_default();
+    error.place.field = Some(format!("{id}/{field}"));
+    error
 }
 
 fn unexpected(expected: &str) -> DataError {

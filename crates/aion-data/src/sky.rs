@@ -92,6 +92,17 @@ pub fn coarser(cell29: i64, order: u8) -> i64 {
     cell29 >> (2 * u32::from(CELL_ORDER.saturating_sub(order)))
 }
 
+/// The corners of a nested cell: right ascension and declination, degrees, from the southern one
+/// counter-clockwise as seen from inside; none of a cell that the order does not have.
+pub fn cell_corners(order: u8, cell: i64) -> Option<[(f64, f64); 4]> {
+    let cell = u64::try_from(cell).ok()?;
+    if order > CELL_ORDER || cell >= 12 << (2 * u32::from(order)) {
+        return None;
+    }
+    let corners = cdshealpix::nested::get(order).vertices(cell);
+    Some(corners.map(|(longitude, latitude)| (longitude.to_degrees(), latitude.to_degrees())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

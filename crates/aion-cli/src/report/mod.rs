@@ -3,7 +3,7 @@
 //! [`study`] asks the model everything; the other modules only show the answers: [`terminal`] as a
 //! table, `chart`, `picture` and the modules named after a figure as SVG and PNG, [`page`] as a
 //! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
-//! at all.
+//! at all. [`sky_map`] is drawn for `aion inspect`.
 
 pub mod agreement;
 pub mod ask;
@@ -24,6 +24,7 @@ pub mod questions;
 pub mod sample_figures;
 pub mod scatter_figure;
 pub mod sections;
+pub mod sky_map;
 pub mod spectral_lines;
 pub mod spectrum_figure;
 pub mod stretch;

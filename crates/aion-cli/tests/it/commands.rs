@@ -12,7 +12,7 @@ a1,10.5,-3.25,1.5,2.5,0.8,DEV
 b2,11.5,-4.25,0.5,0.7,,PSF
 ";
 
-fn photometry(scratch: &Scratch) -> std::path::PathBuf {
+pub fn photometry(scratch: &Scratch) -> std::path::PathBuf {
     let path = scratch.path("photometry.csv");
     fs::write(&path, PHOTOMETRY).expect("written");
     path
@@ -247,55 +247,6 @@ fn shards_are_an_output_and_an_input() {
         .verb("embed", (&model, &shards, &output), &["--pool", "mean"])
         .success();
     assert_eq!(read(&output, "embedding").expect("means").shape, [2, 4]);
-}
-
-#[test]
-fn inspect_tells_what_is_there() {
-    let scratch = Scratch::new();
-    let inspect = |path: &std::path::Path| {
-        let path = path.display().to_string();
-        scratch.aion(["inspect", &path, "--json"])
-    };
-    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
-    let checkpoint = json(&inspect(&model("full")).success().stdout);
-    assert_eq!(checkpoint["config"]["dim"], 4);
-    let parts = checkpoint["parts"].as_array().expect("parts");
-    assert!(
-        parts
-            .iter()
-            .all(|part| part["problem"].is_null() && part["sha256"].is_string())
-    );
-    let image = parts
-        .iter()
-        .find(|part| part["name"] == "codecs/image")
-        .expect("a codec");
-    assert_eq!(
-        image["modalities"],
-        serde_json::json!(["tok_image_hsc", "tok_image"])
-    );
-
-    let file = json(&inspect(&photometry(&scratch)).success().stdout);
-    assert_eq!(file[0]["objects"], 2);
-    assert_eq!(file[0]["modalities"][0]["modality"], "tok_flux_g");
-    let mut spectra = Spectra::new(2, 300);
-    spectra.ivar[..300].fill(0.0);
-    spectra.write(&scratch.path("bad.safetensors"));
-    let outcome = inspect(&scratch.path("bad.safetensors")).refused(&["bad.safetensors", "spec-0"]);
-    assert_eq!(json(&outcome.stdout)[0]["objects"], 1);
-    let table = scratch
-        .aion(["inspect", &model("plain").display().to_string()])
-        .success();
-    assert!(table.stdout.contains("checkpoint") && table.stdout.contains("transformer"));
-
-    // Results of this program are told from damaged files.
-    let output = scratch.path("embedding.safetensors");
-    let input = photometry(&scratch);
-    scratch
-        .verb("embed", (&model("full"), &input, &output), &[])
-        .success();
-    let results = json(&inspect(&output).success().stdout);
-    assert_eq!(results[0]["kind"], "results");
-    assert_eq!(results[0]["columns"]["embedding"], "2x3x4");
 }
 
 #[test]

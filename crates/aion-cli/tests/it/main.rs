@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod composition;
 mod demo;
+mod inspect;
 mod parity;
 mod parity_cases;
 mod run;

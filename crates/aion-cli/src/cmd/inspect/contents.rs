@@ -6,6 +6,7 @@ use aion_data::reader::ReadOptions;
 use aion_data::{DataError, Measurement, ModalityId, Problem};
 use serde::{Serialize, Serializer};
 
+use crate::cmd::inspect::reasons::Reasons;
 use crate::cmd::inspect::results;
 use crate::input::{Accept, InputFile, Row, holds_tokens, read_file};
 use crate::summary;
@@ -23,8 +24,9 @@ pub struct Contents {
     modalities: BTreeMap<ModalityId, ModalityContents>,
     /// Shapes by column, for results of this program.
     columns: BTreeMap<String, String>,
-    /// What is wrong, one line each.
-    pub problems: Vec<String>,
+    /// What is wrong.
+    #[serde(serialize_with = "list_only")]
+    pub problems: Reasons,
 }
 
 /// One modality in a file.
@@ -38,11 +40,22 @@ struct ModalityContents {
     shapes: BTreeSet<String>,
     /// Smallest and largest finite value.
     range: Option<(f32, f32)>,
+    /// Numbers in all: pixels of all bands, points of a spectrum.
+    values: usize,
     not_finite: usize,
+    /// Values that the survey marks as bad, or gives no weight.
+    masked: usize,
 }
 
-/// Reads a file to its end.
-pub fn read(file: &InputFile, options: &ReadOptions) -> Contents {
+/// Reads a file to its end; `look` sees every row that is read.
+///
+/// # Errors
+/// Whatever `look` returns.
+pub fn read(
+    file: &InputFile,
+    options: &ReadOptions,
+    mut look: impl FnMut(&Row) -> anyhow::Result<std::result::Result<(), DataError>>,
+) -> anyhow::Result<Contents> {
     let kind = if holds_tokens(&file.path) {
         "tokens"
     } else {
@@ -57,22 +70,28 @@ pub fn read(file: &InputFile, options: &ReadOptions) -> Contents {
         flags: BTreeSet::new(),
         modalities: BTreeMap::new(),
         columns: BTreeMap::new(),
-        problems: Vec::new(),
+        problems: Reasons::default(),
     };
     let rows = match read_file(&file.path, options, Accept::Any) {
         Ok(rows) => rows,
         Err(error) => {
             contents.refuse(&error, file);
-            return contents;
+            return Ok(contents);
         }
     };
     for row in rows {
-        match row {
-            Ok(row) => contents.add(row),
-            Err(error) => contents.problems.push(error.to_string()),
+        let looked = match row {
+            Ok(row) => {
+                contents.add(&row);
+                look(&row)?
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = looked {
+            contents.problems.add(&error.in_file(&file.path));
         }
     }
-    contents
+    Ok(contents)
 }
 
 /// Files told apart one by one; more are summed up.
@@ -111,6 +130,11 @@ fn values_only<S: Serializer>(
     serializer.collect_seq(modalities.values())
 }
 
+/// The reasons, those of most objects first.
+fn list_only<S: Serializer>(reasons: &Reasons, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(reasons.list())
+}
+
 impl Contents {
     /// A file that holds no objects: no problem where it is a result of this program, or where a
     /// directory lists it and it is no data.
@@ -123,13 +147,13 @@ impl Contents {
             self.kind = "no data";
         } else {
             self.kind = "unreadable";
-            self.problems.push(error.to_string());
+            self.problems.add(error);
         }
     }
 
-    fn add(&mut self, row: Row) {
+    fn add(&mut self, row: &Row) {
         self.objects += 1;
-        let (position, flags) = match &row {
+        let (position, flags) = match row {
             Row::Observed(object) => {
                 self.simulated += usize::from(object.simulated);
                 (object.ra.zip(object.dec), &object.flags)
@@ -138,7 +162,7 @@ impl Contents {
         };
         self.with_position += usize::from(position.is_some());
         self.flags.extend(flags.keys().cloned());
-        match &row {
+        match row {
             Row::Observed(object) => {
                 for (&id, measurement) in &object.measurements {
                     let entry = self.modalities.entry(id).or_default();
@@ -157,6 +181,16 @@ impl Contents {
         }
     }
 
+    /// Objects that were read.
+    pub fn objects(&self) -> usize {
+        self.objects
+    }
+
+    /// Whether measurements of a modality were read.
+    pub fn observes(&self, id: ModalityId) -> bool {
+        self.kind == "observations" && self.modalities.contains_key(&id)
+    }
+
     /// Adds another file's content.
     fn merge(&mut self, other: &Contents) {
         self.objects += other.objects;
@@ -167,7 +201,7 @@ impl Contents {
             let entry = self.modalities.entry(*id).or_default();
             entry.merge(modality);
         }
-        self.problems.extend(other.problems.iter().cloned());
+        self.problems.merge(&other.problems);
     }
 
     /// Prints the content for humans.
@@ -195,6 +229,7 @@ impl Contents {
                 "shape",
                 "range",
                 "not finite",
+                "masked",
                 "unit",
             ];
             let mut rows = vec![heading.map(str::to_owned).to_vec()];
@@ -204,8 +239,8 @@ impl Contents {
         for (column, shape) in &self.columns {
             summary::print_text(&format!("  {column}  {shape}"))?;
         }
-        for problem in &self.problems {
-            summary::print_text(&format!("problem: {problem}"))?;
+        for reason in self.problems.list() {
+            summary::print_text(&reason.line())?;
         }
         Ok(())
     }
@@ -221,7 +256,9 @@ impl ModalityContents {
     fn merge(&mut self, other: &ModalityContents) {
         let own = std::mem::replace(self, other.clone());
         self.objects += own.objects;
+        self.values += own.values;
         self.not_finite += own.not_finite;
+        self.masked += own.masked;
         self.shapes.extend(own.shapes);
         self.bands = self.bands.take().or(own.bands);
         self.range = match (self.range, own.range) {
@@ -236,6 +273,8 @@ impl ModalityContents {
                 self.bands = Some(image.bands.join(","));
                 let shape = format!("{}x{}x{}", image.bands.len(), image.height, image.width);
                 self.count(shape, image.flux.iter().copied());
+                let ivar = image.ivar.iter().flatten();
+                self.masked += ivar.filter(|ivar| !(**ivar > 0.0)).count();
             }
             Measurement::Spectrum(spectrum) => {
                 let wavelength = &spectrum.wavelength;
@@ -243,6 +282,10 @@ impl ModalityContents {
                 let (low, high) = ends.map_or((0.0, 0.0), |(low, high)| (*low, *high));
                 let shape = format!("{} px, {low:.0}-{high:.0} Angstrom", wavelength.len());
                 self.count(shape, spectrum.flux.iter().copied());
+                let points = spectrum.mask.iter().zip(&spectrum.ivar);
+                self.masked += points
+                    .filter(|(bad, ivar)| **bad || !(**ivar > 0.0))
+                    .count();
             }
             Measurement::Scalar(value) => self.count("1".to_owned(), [*value].into_iter()),
             Measurement::Coefficients(values) => {
@@ -263,6 +306,7 @@ impl ModalityContents {
         self.objects += 1;
         self.shapes.insert(shape);
         for value in values {
+            self.values += 1;
             if !value.is_finite() {
                 self.not_finite += 1;
                 continue;
@@ -286,8 +330,17 @@ impl ModalityContents {
             self.objects.to_string(),
             format!("{}{}", shapes.join("; "), bands.unwrap_or_default()),
             range.unwrap_or_default(),
-            self.not_finite.to_string(),
+            share(self.not_finite, self.values),
+            share(self.masked, self.values),
             self.unit.to_owned(),
         ]
+    }
+}
+
+/// A part of a whole in percent; 0 where it is nothing at all.
+fn share(part: usize, whole: usize) -> String {
+    match part {
+        0 => "0".to_owned(),
+        part => format!("{:.2} %", 100.0 * part as f64 / whole.max(1) as f64),
     }
 }
