@@ -274,7 +274,7 @@ impl ModalityContents {
                 let shape = format!("{}x{}x{}", image.bands.len(), image.height, image.width);
                 self.count(shape, image.flux.iter().copied());
                 let ivar = image.ivar.iter().flatten();
-                self.masked += ivar.filter(|ivar| !(**ivar > 0.0)).count();
+                self.masked += ivar.filter(|ivar| is_weightless(**ivar)).count();
             }
             Measurement::Spectrum(spectrum) => {
                 let wavelength = &spectrum.wavelength;
@@ -284,7 +284,7 @@ impl ModalityContents {
                 self.count(shape, spectrum.flux.iter().copied());
                 let points = spectrum.mask.iter().zip(&spectrum.ivar);
                 self.masked += points
-                    .filter(|(bad, ivar)| **bad || !(**ivar > 0.0))
+                    .filter(|(bad, ivar)| **bad || is_weightless(**ivar))
                     .count();
             }
             Measurement::Scalar(value) => self.count("1".to_owned(), [*value].into_iter()),
@@ -343,4 +343,9 @@ fn share(part: usize, whole: usize) -> String {
         0 => "0".to_owned(),
         part => format!("{:.2} %", 100.0 * part as f64 / whole.max(1) as f64),
     }
+}
+
+/// Whether an inverse variance says that there is no measurement.
+fn is_weightless(ivar: f32) -> bool {
+    ivar.is_nan() || ivar <= 0.0
 }
