@@ -9,6 +9,7 @@ pub mod band;
 pub mod check;
 pub mod error;
 pub mod format;
+pub mod hats;
 pub mod modality;
 pub mod observation;
 pub mod observation_table;

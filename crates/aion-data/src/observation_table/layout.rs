@@ -12,7 +12,7 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::{Kind, ModalityId, Survey};
 use crate::observation::Object;
 use crate::sky::healpix29;
-use crate::survey::universe_columns::{self as names, number_place, place};
+use crate::survey::universe_columns::{self as names, place};
 use crate::tensor_files::check_arrays;
 
 /// A row: an object, and the layout's numbers that are no modalities.
@@ -119,9 +119,7 @@ impl Layout {
     /// the rows.
     pub fn with_numbers(mut self, numbers: &[&str]) -> Layout {
         for name in numbers {
-            let (column, field) = number_place(self.survey, name);
-            let number = Number::Other(self.numbers);
-            self.add_number((column, field), number);
+            self.add_number((name, None), Number::Other(self.numbers));
             self.numbers += 1;
         }
         self

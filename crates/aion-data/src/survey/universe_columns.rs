@@ -65,14 +65,6 @@ pub fn place(id: ModalityId) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
-/// Where a number that is no modality stands, such as a proper motion.
-pub fn number_place(survey: Survey, name: &str) -> (&str, Option<&str>) {
-    match survey {
-        Survey::Gaia => (group(name), Some(name)),
-        _ => (name, None),
-    }
-}
-
 /// The struct in which the Gaia sets keep a column of `gaia_source`.
 fn group(column: &str) -> &'static str {
     if column.starts_with("phot_") {

@@ -181,9 +181,9 @@ fn gaia_numbers_stand_in_groups() {
         floats(astrometry.column_by_name("parallax").unwrap()),
         [0.5]
     );
-    let motion = astrometry.column_by_name("pmra").unwrap();
+    let motion = batch.column_by_name("pmra").unwrap();
     assert_eq!(motion.as_primitive::<Float64Type>().value(0), -12.5);
-    assert!(astrometry.column_by_name("ref_epoch").unwrap().is_null(0));
+    assert!(batch.column_by_name("ref_epoch").unwrap().is_null(0));
     assert!(
         batch
             .column_by_name("simulated")
