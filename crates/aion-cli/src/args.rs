@@ -51,6 +51,9 @@ pub struct ReadingArgs {
     /// Make the positions of survey files modalities (tok_ra, tok_dec); else they only travel along
     #[arg(long)]
     pub with_position: bool,
+    /// Read images of other pixel scales than 0.262 (Legacy Surveys) or 0.168 arcsec (HSC) too
+    #[arg(long)]
+    pub any_pixel_scale: bool,
 }
 
 impl ReadingArgs {
@@ -61,6 +64,7 @@ impl ReadingArgs {
             with_position: self.with_position,
             pad: self.pad,
             rows: None,
+            any_pixel_scale: self.any_pixel_scale,
         }
     }
 }

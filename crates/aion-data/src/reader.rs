@@ -29,6 +29,9 @@ pub struct ReadOptions {
     pub with_position: bool,
     /// Whether images below [`MIN_PIXELS`] per side get zeros around them instead of an error.
     pub pad: bool,
+    /// Whether images with other pixel scales than the survey's own are read, resampled as they
+    /// are, instead of being an error.
+    pub any_pixel_scale: bool,
     /// The objects to read, by their place in the file counted from 0; all when `None`. Parquet,
     /// HDF5 and FITS tables go to the first one, other files are read from their start.
     pub rows: Option<Range<u64>>,

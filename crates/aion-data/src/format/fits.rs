@@ -4,24 +4,20 @@
 //! the cut lies inside a later header; [`FitsFile::open`] compares the end of the last data unit
 //! with the end of the file, so that truncation is always an error.
 
-use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fits_well::io::{BLOCK_SIZE, Hdu, HduKind, StreamReader};
-use fits_well::wcs::Wcs;
+use fits_well::image::{PhysicalSample, Region};
+use fits_well::io::{Hdu, HduKind, StreamReader};
 use fits_well::{FitsError, FitsReader};
-use flate2::read::MultiGzDecoder;
 
 use crate::error::{DataError, Place, Problem, Result};
+use crate::format::fits_source::{Source, check_end, open_source};
 use crate::format::table::Column;
 
-/// More pixels than any cutout has: a larger image is refused before it is decoded.
-const MOST_PIXELS: usize = 1 << 27;
-
-/// A seekable source of bytes.
-pub trait Source: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Source for T {}
+/// More pixels than the largest cutout of a survey's service has (3000 x 3000 in 5 bands). What is
+/// larger is refused before it is decoded; it can be read in parts.
+const MOST_PIXELS: usize = 1 << 26;
 
 pub(super) type Reader = StreamReader<Box<dyn Source>>;
 
@@ -31,19 +27,9 @@ pub struct FitsFile {
     pub(super) reader: Reader,
 }
 
-/// Where an image looks on the sky.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SkyPatch {
-    /// Right ascension of the central pixel, degrees.
-    pub ra: f64,
-    /// Declination of the central pixel, degrees.
-    pub dec: f64,
-    /// Arcseconds per pixel along y.
-    pub pixel_scale: f64,
-}
-
 impl FitsFile {
-    /// Opens the file and scans its headers. Gzipped files are inflated into memory.
+    /// Opens the file and scans its headers. Gzipped files are inflated, large ones to a
+    /// temporary file.
     ///
     /// Errors: not FITS, truncated, a damaged header.
     pub fn open(path: &Path) -> Result<Self> {
@@ -90,13 +76,13 @@ impl FitsFile {
     /// The text of a header keyword, without the blanks around it; `None` when it is absent,
     /// blank or no text.
     pub fn text(&self, hdu: usize, keyword: &str) -> Option<String> {
-        let text = self.hdu(hdu)?.header.get_text(keyword).ok()??;
+        let text = self.hdu(hdu)?.header.get_text(record(keyword)).ok()??;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
     /// The number of a header keyword; `None` when it is absent or no number.
     pub fn number(&self, hdu: usize, keyword: &str) -> Option<f64> {
-        self.hdu(hdu)?.header.get_real(keyword).ok()?
+        self.hdu(hdu)?.header.get_real(record(keyword)).ok()?
     }
 
     /// Axis lengths of the image in an HDU, slowest first; `None` when it holds no image.
@@ -112,63 +98,72 @@ impl FitsFile {
         self.hdu(hdu).is_some_and(|hdu| kinds.contains(&hdu.kind))
     }
 
+    /// The truth value of a header keyword; `None` when it is absent or none.
+    pub fn flag(&self, hdu: usize, keyword: &str) -> Option<bool> {
+        self.hdu(hdu)?.header.get_logical(record(keyword)).ok()?
+    }
+
+    /// Extents of the tiles that the image in an HDU is compressed in, slowest axis first; `None`
+    /// for an image that is not compressed.
+    pub fn tiles(&mut self, hdu: usize) -> Option<Vec<usize>> {
+        let image = self.reader.image(hdu).ok()?;
+        Some(image.tiles()?.iter().rev().copied().collect())
+    }
+
     /// The image of an HDU in physical values (scaled, blank pixels NaN), last axis fastest.
     ///
     /// Errors: no image there, an image too large, damaged data.
     pub fn pixels(&mut self, hdu: usize) -> Result<Vec<f32>> {
-        let count = self.shape(hdu).map(|shape| {
-            let product = shape
-                .iter()
-                .try_fold(1usize, |n, &axis| n.checked_mul(axis));
-            product.unwrap_or(usize::MAX)
-        });
-        if count.is_some_and(|count| count > MOST_PIXELS) {
+        self.read_image(hdu, None)
+    }
+
+    /// A part of the image of an HDU, like [`FitsFile::pixels`]: one range of indices an axis,
+    /// slowest axis first. Of a compressed image only the tiles are read that the part touches.
+    ///
+    /// Errors: as for the whole, and a range that leaves the image.
+    pub fn pixels_in(&mut self, hdu: usize, part: &[Range<usize>]) -> Result<Vec<f32>> {
+        self.read_image(hdu, Some(part))
+    }
+
+    /// The whole numbers of a mask image, or of a part of it; blank pixels are 0.
+    ///
+    /// Errors: as for [`FitsFile::pixels_in`].
+    pub fn bits(&mut self, hdu: usize, part: Option<&[Range<usize>]>) -> Result<Vec<i64>> {
+        // Double precision is exact for masks of up to 53 bits, whatever type stores them.
+        let values: Vec<f64> = self.read_image(hdu, part)?;
+        Ok(values.into_iter().map(|value| value as i64).collect())
+    }
+
+    fn read_image<T: PhysicalSample>(
+        &mut self,
+        hdu: usize,
+        part: Option<&[Range<usize>]>,
+    ) -> Result<Vec<T>> {
+        let whole = self.shape(hdu).unwrap_or_default();
+        let read = match part {
+            Some(part) => part.iter().map(Range::len).collect(),
+            None => whole.clone(),
+        };
+        let count = read.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        if count.is_none_or(|count| count > MOST_PIXELS) {
             let problem = Problem::Shape {
-                found: format!("{:?}", self.shape(hdu).unwrap_or_default()),
-                expected: "a cutout".into(),
+                found: format!("{whole:?}"),
+                expected: format!("a cutout of at most {MOST_PIXELS} pixels"),
             };
             return Err(DataError::new(self.place(hdu), problem));
         }
         let mut pixels = Vec::new();
+        let fastest_first: Vec<Range<usize>> =
+            part.unwrap_or_default().iter().rev().cloned().collect();
+        let region = match part {
+            Some(_) => Region::Section(&fastest_first),
+            None => Region::All,
+        };
         self.reader
             .image(hdu)
-            .and_then(|mut image| image.physical_into(.., &mut pixels))
+            .and_then(|mut image| image.physical_into(region, &mut pixels))
             .map_err(|error| DataError::new(self.place(hdu), problem(error)))?;
         Ok(pixels)
-    }
-
-    /// The centre of a two- or three-dimensional image on the sky; `None` without a usable WCS.
-    pub fn sky(&self, hdu: usize) -> Option<SkyPatch> {
-        let shape = self.shape(hdu)?;
-        let [.., height, width] = *shape.as_slice() else {
-            return None;
-        };
-        // Cubes of bands describe the sky along two axes only, often without saying so.
-        let mut header = self.hdu(hdu)?.header.clone();
-        if shape.len() > 2 && !header.contains("WCSAXES").ok()? {
-            header.set("WCSAXES", 2i64).ok()?;
-        }
-        let wcs = Wcs::from_header(&header, None).ok()?;
-        let axes = wcs.description().axes.len();
-        let celestial = wcs.description().celestial_projection?;
-        let look = |y_offset: f64| -> Option<(f64, f64)> {
-            let mut pixel = vec![1.0; axes];
-            *pixel.get_mut(0)? = (width as f64 + 1.0) / 2.0;
-            *pixel.get_mut(1)? = (height as f64 + 1.0) / 2.0 + y_offset;
-            let mut world = vec![0.0; axes];
-            wcs.pixel_to_world(&pixel, &mut world).ok()?;
-            let ra = *world.get(celestial.longitude_axis)?;
-            let dec = *world.get(celestial.latitude_axis)?;
-            Some((ra.rem_euclid(360.0), dec))
-        };
-        let ((ra, dec), (next_ra, next_dec)) = (look(0.0)?, look(1.0)?);
-        let along = (next_ra - ra + 180.0).rem_euclid(360.0) - 180.0;
-        let step = (along * dec.to_radians().cos()).hypot(next_dec - dec);
-        Some(SkyPatch {
-            ra,
-            dec,
-            pixel_scale: step * 3600.0,
-        })
     }
 
     /// The values of a numeric table column, rows one after the other; `None` when the table has
@@ -224,6 +219,15 @@ impl FitsFile {
     }
 }
 
+/// The name of a header record; keywords of more than 8 characters are `HIERARCH` records.
+fn record(keyword: &str) -> String {
+    if keyword.len() > 8 {
+        format!("HIERARCH {keyword}")
+    } else {
+        keyword.to_owned()
+    }
+}
+
 pub(super) fn problem(error: FitsError) -> Problem {
     match error {
         FitsError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
@@ -240,61 +244,7 @@ fn in_file(path: &Path, error: FitsError) -> DataError {
     DataError::new(Place::file(path), problem(error))
 }
 
-fn container(path: &Path, reason: String) -> DataError {
+pub(super) fn container(path: &Path, reason: String) -> DataError {
     let format = "FITS";
     DataError::new(Place::file(path), Problem::Container { format, reason })
-}
-
-fn open_source(path: &Path) -> std::io::Result<Box<dyn Source>> {
-    let mut file = File::open(path)?;
-    let mut magic = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut magic)?;
-    file.rewind()?;
-    if magic != [0x1f, 0x8b] {
-        return Ok(Box::new(file));
-    }
-    let mut bytes = Vec::new();
-    MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
-    Ok(Box::new(Cursor::new(bytes)))
-}
-
-/// Walks the file by its headers and the data lengths they declare; every data unit must end
-/// inside the file, padding included, and no further header may begin after the last.
-fn check_end(path: &Path, source: &mut Box<dyn Source>, data: &[u64]) -> Result<()> {
-    let io = |error: std::io::Error| DataError::new(Place::file(path), error.into());
-    let length = source.seek(SeekFrom::End(0)).map_err(io)?;
-    let mut offset = 0u64;
-    for &padded in data {
-        offset = end_of_header(source, offset).map_err(io)?;
-        offset = offset.saturating_add(padded);
-        if offset > length {
-            let reason = format!("truncated: {length} bytes, expected at least {offset}");
-            return Err(container(path, reason));
-        }
-    }
-    if offset >= length {
-        return Ok(());
-    }
-    source.seek(SeekFrom::Start(offset)).map_err(io)?;
-    let mut next = Vec::new();
-    source.take(8).read_to_end(&mut next).map_err(io)?;
-    if b"XTENSION".starts_with(&next) {
-        return Err(container(path, "truncated inside a header".into()));
-    }
-    Ok(())
-}
-
-/// Where the data after the header at `offset` begins.
-fn end_of_header(source: &mut Box<dyn Source>, mut offset: u64) -> std::io::Result<u64> {
-    const CARD: usize = 80;
-    let mut block = vec![0u8; BLOCK_SIZE];
-    source.seek(SeekFrom::Start(offset))?;
-    loop {
-        source.read_exact(&mut block)?;
-        offset += BLOCK_SIZE as u64;
-        let is_end = |card: &[u8]| card.starts_with(b"END ") && card.trim_ascii() == b"END";
-        if block.chunks_exact(CARD).any(is_end) {
-            return Ok(offset);
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 pub mod csv_table;
 pub mod fits;
+pub mod fits_sky;
+mod fits_source;
 pub mod fits_table;
 pub mod npz;
 pub mod parquet_table;

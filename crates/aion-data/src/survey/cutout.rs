@@ -1,14 +1,49 @@
-//! Images of one object as surveys cut them out of their coadds: planes, zero points, positions.
+//! Images of one object as surveys cut them out of their coadds: planes, masks, positions.
 
 use std::path::Path;
 
 use crate::error::{DataError, Problem, Result};
 use crate::format::fits::FitsFile;
+use crate::format::fits_sky::SkyPatch;
 use crate::modality::{Kind, ModalityId, Survey};
 use crate::observation::{Image, Measurement, Object};
 
-/// The flag under which the pixel scale travels, arcsec per pixel.
-const PIXEL_SCALE: &str = "pixel_scale";
+/// The flag under which the pixel scale travels, arcsec per pixel, or [`UNKNOWN`].
+pub const PIXEL_SCALE: &str = "pixel_scale";
+/// The flag under which the fraction of pixels travels that the survey's mask calls bad, counted
+/// over all bands, or [`UNKNOWN`] where the mask does not say what its bits mean.
+pub const MASKED_FRACTION: &str = "masked_fraction";
+/// The flag under which the Legacy Surveys' mask bits of the object's own pixel travel.
+pub const MASK_BITS: &str = "maskbits";
+/// The flag under which the part of the sky travels that the image was cut out of.
+pub const BRICK: &str = "brick";
+/// The value of a flag whose truth the file does not tell.
+pub const UNKNOWN: &str = "unknown";
+
+/// How far a pixel scale may be from the survey's own: DES resamples the same camera's images to
+/// 0.263 arcsec, and the viewer rounds to 0.2637.
+const SCALE_TOLERANCE: f64 = 0.01;
+
+/// Pixels by which images of one field may be apart on the sky.
+const SAME_PLACE: f64 = 0.5;
+
+/// An image, and what its mask says of it.
+#[derive(Debug, Clone)]
+pub struct Cutout {
+    /// The pixels; where the mask calls them bad, the inverse variance is 0.
+    pub image: Image,
+    /// What the mask says; none without a mask.
+    pub mask: Option<Masked>,
+}
+
+/// What a mask says of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Masked {
+    /// Number of bad pixels, over all planes.
+    Pixels(usize),
+    /// The mask does not name its bits.
+    Unknown,
+}
 
 /// Whether an HDU holds an image, or a cube of image planes.
 pub fn is_image(file: &FitsFile, hdu: usize) -> bool {
@@ -55,11 +90,7 @@ pub fn image(
     if let ([Some(expected), Some(found)], Some(hdu)) = (&shapes, ivar)
         && expected != found
     {
-        let problem = Problem::Shape {
-            found: format!("{found:?}"),
-            expected: format!("{expected:?}"),
-        };
-        return Err(DataError::new(file.place(hdu), problem));
+        return Err(wrong_shape(file, hdu, expected));
     }
     Ok(Image {
         bands,
@@ -68,6 +99,38 @@ pub fn image(
         flux: file.pixels(flux)?,
         ivar: ivar.map(|hdu| file.pixels(hdu)).transpose()?,
     })
+}
+
+/// An image and the bits of its mask, one plane for all bands or a plane a band; pixels with any of
+/// `bad` lose their inverse variance and are counted.
+///
+/// Errors: a mask of another size.
+pub fn masked(file: &mut FitsFile, mut image: Image, mask: usize, bad: i64) -> Result<Cutout> {
+    let (planes, height, width) = dimensions(file, mask)?;
+    if (height, width) != (image.height, image.width) || ![1, image.bands.len()].contains(&planes) {
+        return Err(wrong_shape(file, mask, &[image.height, image.width]));
+    }
+    let bits = file.bits(mask, None)?;
+    let pixels = image.flux.len();
+    let mut count = 0;
+    for (pixel, bits) in bits.iter().cycle().take(pixels).enumerate() {
+        if bits & bad != 0 {
+            count += 1;
+            if let Some(ivar) = image.ivar.as_mut().and_then(|ivar| ivar.get_mut(pixel)) {
+                *ivar = 0.0;
+            }
+        }
+    }
+    let mask = Some(Masked::Pixels(count));
+    Ok(Cutout { image, mask })
+}
+
+fn wrong_shape(file: &FitsFile, hdu: usize, expected: &[usize]) -> DataError {
+    let problem = Problem::Shape {
+        found: format!("{:?}", file.shape(hdu).unwrap_or_default()),
+        expected: format!("{expected:?}"),
+    };
+    DataError::new(file.place(hdu), problem)
 }
 
 /// The same image in another unit: fluxes multiplied by `factor`.
@@ -81,59 +144,127 @@ pub fn scaled(mut image: Image, factor: f32) -> Image {
     image
 }
 
+/// Turns variances into inverse variances; where a variance is not positive there is no valid
+/// pixel.
+pub fn invert(variance: &mut [f32]) {
+    for value in variance {
+        *value = if *value > 0.0 { value.recip() } else { 0.0 };
+    }
+}
+
 /// One image from images of single bands of the same field. The inverse variance is kept when
 /// every band has one.
 ///
 /// Errors: no image, or sizes that differ.
-pub fn stack(file: &FitsFile, images: Vec<Image>) -> Result<Image> {
-    let mut images = images.into_iter();
-    let Some(mut stacked) = images.next() else {
+pub fn stack(file: &FitsFile, cutouts: Vec<Cutout>) -> Result<Cutout> {
+    let mut cutouts = cutouts.into_iter();
+    let Some(mut stacked) = cutouts.next() else {
         let problem = Problem::Missing("image".into());
         return Err(DataError::new(file.place(0), problem));
     };
-    for image in images {
-        if (image.height, image.width) != (stacked.height, stacked.width) {
+    let all = &mut stacked.image;
+    for Cutout { image, mask } in cutouts {
+        if (image.height, image.width) != (all.height, all.width) {
             let what = format!(
                 "{} has {} x {} pixels, {} has {} x {}",
                 image.bands.join(", "),
                 image.height,
                 image.width,
-                stacked.bands.join(", "),
-                stacked.height,
-                stacked.width
+                all.bands.join(", "),
+                all.height,
+                all.width
             );
             return Err(DataError::new(file.place(0), Problem::Mismatch(what)));
         }
-        stacked.bands.extend(image.bands);
-        stacked.flux.extend(image.flux);
-        stacked.ivar = stacked.ivar.zip(image.ivar).map(|(mut all, ivar)| {
+        all.bands.extend(image.bands);
+        all.flux.extend(image.flux);
+        all.ivar = all.ivar.take().zip(image.ivar).map(|(mut all, ivar)| {
             all.extend(ivar);
             all
         });
+        stacked.mask = match (stacked.mask, mask) {
+            (Some(Masked::Pixels(before)), Some(Masked::Pixels(more))) => {
+                Some(Masked::Pixels(before + more))
+            }
+            (None, None) => None,
+            _ => Some(Masked::Unknown),
+        };
     }
     Ok(stacked)
 }
 
-/// The factor from an image's zero point to another, mag.
-pub fn zeropoint_factor(from: f64, to: f32) -> f32 {
-    10f64.powf((f64::from(to) - from) / 2.5) as f32
+/// Fails unless the image in HDU `hdu` looks at the same place as `first` does, so that the two
+/// are planes of one image.
+pub fn check_same_place(file: &FitsFile, hdu: usize, first: Option<SkyPatch>) -> Result<()> {
+    let (Some(first), Some(here)) = (first, file.sky(hdu)) else {
+        return Ok(());
+    };
+    let apart = crate::sky::separation(
+        crate::sky::unit_vector(first.ra, first.dec),
+        crate::sky::unit_vector(here.ra, here.dec),
+    );
+    let pixels = apart * crate::sky::ARCSEC / first.pixel_scale[1];
+    if pixels <= SAME_PLACE {
+        return Ok(());
+    }
+    let what = format!(
+        "the centre is {pixels:.1} pixels away from that of the other bands' images; expected \
+         images of one field on one grid"
+    );
+    Err(DataError::new(file.place(hdu), Problem::Mismatch(what)))
 }
 
-/// An object with one image, at the centre of the image in HDU `hdu`.
-pub fn object(id: String, survey: Survey, image: Image, file: &FitsFile, hdu: usize) -> Object {
+/// The pixel scale of the image in HDU `hdu` as a flag.
+///
+/// Errors: a scale more than 1 % from the survey's own, unless `any` allows it; rows that run
+/// southwards or columns that run eastwards.
+pub fn pixel_scale(file: &FitsFile, hdu: usize, native: f64, any: bool) -> Result<String> {
+    let Some(sky) = file.sky(hdu) else {
+        return Ok(UNKNOWN.into());
+    };
+    let refuse = |what: String| Err(DataError::new(file.place(hdu), Problem::Values(what)));
+    let [x, y] = sky.pixel_scale;
+    let off = |scale: f64| (scale / native - 1.0).abs() > SCALE_TOLERANCE;
+    if !any && (off(x) || off(y)) {
+        return refuse(format!(
+            "the pixel scale is {x:.4} x {y:.4} arcsec, expected the survey's own {native}, which \
+             the codec was trained on; --any-pixel-scale reads it as it is"
+        ));
+    }
+    if !sky.north_up {
+        return refuse("rows or columns run the wrong way; expected north up and east left".into());
+    }
+    Ok(format!("{y:.4}"))
+}
+
+/// An object with one image, at the centre of the image in HDU `hdu`, with the flags that `scale`
+/// and the mask give.
+pub fn object(
+    id: String,
+    survey: Survey,
+    cutout: Cutout,
+    file: &FitsFile,
+    (hdu, scale): (usize, String),
+) -> Object {
     let mut object = Object::named(id);
     if let Some(sky) = file.sky(hdu) {
         object.ra = Some(sky.ra);
         object.dec = Some(sky.dec);
-        let scale = format!("{:.4}", sky.pixel_scale);
-        object.flags.insert(PIXEL_SCALE.into(), scale);
     }
-    insert(&mut object, survey, image);
+    object.flags.insert(PIXEL_SCALE.into(), scale);
+    insert(&mut object, survey, cutout);
     object
 }
 
-/// Adds the survey's image to an object.
-pub fn insert(object: &mut Object, survey: Survey, image: Image) {
+/// Adds the survey's image to an object, and what its mask says to the flags.
+pub fn insert(object: &mut Object, survey: Survey, Cutout { image, mask }: Cutout) {
+    let fraction = mask.map(|mask| match mask {
+        Masked::Pixels(bad) => format!("{:.4}", bad as f64 / image.flux.len().max(1) as f64),
+        Masked::Unknown => UNKNOWN.into(),
+    });
+    if let Some(fraction) = fraction {
+        object.flags.insert(MASKED_FRACTION.into(), fraction);
+    }
     if let Some(id) = ModalityId::of_kind(Kind::Image, survey) {
         object.measurements.insert(id, Measurement::Image(image));
     }

@@ -9,6 +9,7 @@ pub mod legacy_survey;
 pub mod sdss;
 pub mod units;
 pub mod universe_columns;
+pub mod zeropoint;
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,8 @@ pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
 /// Whether the file is neither a spectrum nor an image.
 fn is_table(file: &FitsFile) -> bool {
     let is_observed = |hdu| is_desi_arm(file, hdu) || cutout::is_image(file, hdu);
-    !sdss::recognises(file) && !(0..file.len()).any(is_observed)
+    let uncovered = legacy_survey::is_uncovered(file);
+    !sdss::recognises(file) && !uncovered && !(0..file.len()).any(is_observed)
 }
 
 fn is_desi_arm(file: &FitsFile, hdu: usize) -> bool {
@@ -112,10 +114,10 @@ fn one(object: Object) -> Result<Objects> {
 
 fn read_image(mut file: FitsFile, options: &ReadOptions) -> Result<Object> {
     match options.survey {
-        Some(Survey::LegacySurvey) => legacy_survey::read(&mut file),
-        Some(Survey::Hsc) => hsc::read(&mut file, true),
-        None if hsc::recognises(&file) => hsc::read(&mut file, false),
-        None => legacy_survey::read(&mut file),
+        Some(Survey::LegacySurvey) => legacy_survey::read(&mut file, options),
+        Some(Survey::Hsc) => hsc::read(&mut file, options),
+        None if hsc::recognises(&file) => hsc::read(&mut file, options),
+        None => legacy_survey::read(&mut file, options),
         Some(other) => {
             let what = format!("an image, but {other} has no images; expected legacy or hsc");
             Err(unrecognised(file.path(), &what))

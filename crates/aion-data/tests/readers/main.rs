@@ -4,6 +4,7 @@ mod broken;
 mod checks;
 mod fixtures;
 mod images;
+mod native_images;
 mod properties;
 mod ranges;
 mod samples;

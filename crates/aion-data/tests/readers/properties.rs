@@ -16,6 +16,7 @@ fn survives(path: &Path) {
         let options = ReadOptions {
             pad,
             with_position: pad,
+            any_pixel_scale: pad,
             survey: None,
             rows: None,
         };
