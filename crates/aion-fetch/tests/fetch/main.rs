@@ -1,0 +1,8 @@
+//! Fetching from a server on the loopback that answers as the surveys' services do.
+
+mod answers;
+mod resume;
+mod server;
+mod services;
+mod trouble;
+mod work;
