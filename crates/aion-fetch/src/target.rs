@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aion_data::reader::{ReadOptions, read};
+use aion_data::sky;
 
 use crate::error::FetchError;
 
@@ -130,11 +131,8 @@ pub fn distinct(targets: Vec<Target>) -> Result<Vec<Target>, FetchError> {
 }
 
 fn position(ra: f64, dec: f64) -> Result<Sought, FetchError> {
-    if !(-360.0..=360.0).contains(&ra) || !(-90.0..=90.0).contains(&dec) {
-        return Err(FetchError::Target(format!(
-            "ra {ra}, dec {dec}: expected degrees, 0 to 360 and -90 to 90"
-        )));
-    }
+    let checked = sky::check_ra(ra).and_then(|()| sky::check_dec(dec));
+    checked.map_err(|problem| FetchError::Target(problem.to_string()))?;
     let ra = ra.rem_euclid(360.0);
     Ok(Sought::Position { ra, dec })
 }
@@ -165,14 +163,10 @@ pub fn hash(text: &str) -> u64 {
     })
 }
 
-/// The angle between two positions, arcsec.
+/// The angle between two positions in degrees, arcsec.
 pub fn separation(from: (f64, f64), to: (f64, f64)) -> f64 {
-    let [(ra, dec), (other_ra, other_dec)] =
-        [from, to].map(|(ra, dec)| (ra.to_radians(), dec.to_radians()));
-    // Haversine: exact for small angles.
-    let half = |angle: f64| (angle / 2.0).sin().powi(2);
-    let sine = half(other_dec - dec) + dec.cos() * other_dec.cos() * half(other_ra - ra);
-    2.0 * sine.sqrt().min(1.0).asin().to_degrees() * 3600.0
+    let [from, to] = [from, to].map(|(ra, dec)| sky::unit_vector(ra, dec));
+    sky::separation(from, to) * sky::ARCSEC
 }
 
 #[cfg(test)]
@@ -217,12 +211,5 @@ mod tests {
         let kept = distinct(vec![target("a", 1.0), target("b", 1.0), target("a", 1.0)]);
         assert_eq!(kept.expect("targets").len(), 2);
         assert!(distinct(vec![target("a", 1.0), target("a", 2.0)]).is_err());
-    }
-
-    #[test]
-    fn separations_are_angles() {
-        assert!((separation((10.0, 60.0), (10.0 + 2.0 / 3600.0, 60.0)) - 1.0).abs() < 1e-6);
-        assert!((separation((359.9999, 0.0), (0.0001, 0.0)) - 0.72).abs() < 1e-6);
-        assert!((separation((0.0, 90.0), (180.0, 90.0))).abs() < 1e-6);
     }
 }

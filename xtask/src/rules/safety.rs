@@ -4,8 +4,15 @@ use super::Violation;
 use crate::source::{Source, has_word};
 use crate::tree::{File, Tree};
 
-/// The one crate that may print, exit, read the environment and use the network.
+/// The one crate that may print, exit and read the environment.
 const APP: &str = "aion-cli";
+/// Where HTTP is spoken, each with its one client.
+const NETWORK: [(&str, &str); 2] = [
+    ("crates/aion-fetch/src/", "ureq"),
+    ("crates/aion-cli/src/model_source.rs", "hf_hub"),
+];
+/// Crates and modules that reach other machines.
+const CLIENTS: [&str; 6] = ["ureq", "hf_hub", "reqwest", "hyper", "curl", "std::net"];
 /// The one crate with unsafe kernels.
 const KERNELS: &str = "aion-kernel";
 const PANICS: [&str; 5] = [
@@ -16,15 +23,13 @@ const PANICS: [&str; 5] = [
     "unimplemented!(",
 ];
 const MACROS: [&str; 4] = ["print!", "println!", "eprint!", "eprintln!"];
-const EFFECTS: [&str; 8] = [
+const EFFECTS: [&str; 6] = [
     "std::env",
     "env::var",
     "env::args",
     "process::exit",
-    "std::net",
     "io::stdout",
     "io::stderr",
-    "hf_hub",
 ];
 /// How many lines a SAFETY comment may stand above the `unsafe` it explains.
 const REASON_LINES: usize = 8;
@@ -33,6 +38,7 @@ pub fn check(tree: &Tree, found: &mut Vec<Violation>) {
     for (file, source) in tree.sources().filter(|(file, _)| file.is_shipped()) {
         check_panics(file, source, found);
         check_unsafe(file, source, found);
+        check_network(file, source, found);
         if file.krate() != Some(APP) {
             check_effects(file, source, found);
         }
@@ -63,6 +69,19 @@ fn check_unsafe(file: &File, source: &Source, found: &mut Vec<Violation>) {
         {
             let message = "say in a `// SAFETY:` comment above why this holds";
             found.push(Violation::new(&file.path, line, "unsafe", message));
+        }
+    }
+}
+
+fn check_network(file: &File, source: &Source, found: &mut Vec<Violation>) {
+    for (line, code) in source.shipped_lines() {
+        for client in CLIENTS.iter().filter(|client| has_word(code, client)) {
+            let here =
+                |(place, allowed): &(&str, &str)| file.path.starts_with(place) && allowed == client;
+            if !NETWORK.iter().any(here) {
+                let message = format!("`{client}`: only aion-fetch and model_source.rs use HTTP");
+                found.push(Violation::new(&file.path, line, "network", message));
+            }
         }
     }
 }
@@ -132,5 +151,35 @@ mod tests {
             ]
         );
         assert!(found(check, &[("crates/aion-cli/src/a.rs", text)]).is_empty());
+    }
+
+    #[test]
+    fn the_network_has_two_doors() {
+        let fetches = "use ureq::Agent;\n";
+        let asks_hub = "use hf_hub::Cache;\n";
+        assert_eq!(
+            found(
+                check,
+                &[
+                    ("crates/aion-cli/src/a.rs", "use std::net::TcpStream;\n"),
+                    ("crates/aion-cli/src/b.rs", fetches),
+                    ("crates/aion-cli/src/model_source.rs", asks_hub),
+                    ("crates/aion-data/src/a.rs", asks_hub),
+                    ("crates/aion-fetch/src/client.rs", fetches),
+                    ("crates/aion-fetch/src/hub.rs", asks_hub),
+                ]
+            ),
+            [
+                "crates/aion-cli/src/a.rs:1: network",
+                "crates/aion-cli/src/b.rs:1: network",
+                "crates/aion-data/src/a.rs:1: network",
+                "crates/aion-fetch/src/hub.rs:1: network",
+            ]
+        );
+        let tests = (
+            "crates/aion-fetch/tests/fetch/server.rs",
+            "use std::net::TcpStream;\n",
+        );
+        assert!(found(check, &[tests]).is_empty());
     }
 }

@@ -97,7 +97,7 @@ where
 }
 
 fn words(name: &str, value: &str) -> WriteColumn {
-    WriteColumn::characters(name, [value].into_iter(), 12).expect("a column")
+    WriteColumn::characters(name, [value], 12).expect("a column")
 }
 
 fn table(writer: &mut FitsWriter<Vec<u8>>, columns: Vec<WriteColumn>) {

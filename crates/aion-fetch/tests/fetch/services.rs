@@ -194,7 +194,7 @@ fn no_spectrum_nearby_is_absent() {
     assert!(matches!(outcome.status, Status::Absent(reason) if reason.contains("2 arcsec")));
 }
 
-const STAR: u64 = 4295806720_123;
+const STAR: u64 = 4_295_806_720_123;
 
 #[test]
 fn gaia_rows_and_coefficients_are_joined() {
