@@ -48,7 +48,7 @@ impl Digests {
 /// The digest of a file, from the record where it is there.
 fn remembered(path: &Path) -> Result<String, WeightsError> {
     let record = identity(path)
-        .zip(record_folder())
+        .zip(cache_folder("sha256"))
         .map(|(identity, folder)| {
             // The name has to be short and safe; the identity itself is inside the file.
             let name = format!("{:016x}", hash(&identity));
@@ -85,11 +85,12 @@ fn identity(path: &Path) -> Option<String> {
     ))
 }
 
-fn record_folder() -> Option<PathBuf> {
+/// Where this program keeps what it can make or fetch again.
+pub fn cache_folder(of: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
-    Some(cache?.join("aion").join("sha256"))
+    Some(cache?.join("aion").join(of))
 }
 
 /// FNV-1a.

@@ -41,6 +41,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(cmd::demo::Args),
+    Fetch(cmd::fetch::Args),
     Inspect(cmd::inspect::Args),
     Tokenize(cmd::tokenize::Args),
     Detokenize(cmd::detokenize::Args),
@@ -54,6 +55,7 @@ impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Command::Demo(args) => cmd::demo::run(args),
+            Command::Fetch(args) => cmd::fetch::run(args),
             Command::Inspect(args) => cmd::inspect::run(args),
             Command::Tokenize(args) => cmd::tokenize::run(args),
             Command::Detokenize(args) => cmd::detokenize::run(args),

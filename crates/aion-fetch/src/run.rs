@@ -193,7 +193,7 @@ impl Run<'_> {
             addresses,
             time: date::iso(SystemTime::now()),
             program: format!("aion {}", env!("CARGO_PKG_VERSION")),
-            acknowledgement: service::acknowledgement(self.survey, services).to_owned(),
+            acknowledgement: services.acknowledgement(self.survey).to_owned(),
         };
         match self.manifest.add(&record) {
             Ok(()) => self.outcome(target, &record, Status::Fetched),

@@ -1,6 +1,7 @@
 //! Where the services are and how politely they are asked: the built-in `services.toml`, and a
 //! user's file laid over it.
 
+use aion_data::Survey;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -117,6 +118,18 @@ impl Services {
             .map_err(|error: toml::de::Error| settings(error.to_string()))?;
         services.check().map_err(settings)?;
         Ok(services)
+    }
+
+    /// How a survey wants to be acknowledged; empty for no one survey.
+    pub fn acknowledgement(&self, survey: Survey) -> &str {
+        match survey {
+            Survey::LegacySurvey => &self.legacy.acknowledgement,
+            Survey::Hsc => &self.hsc.acknowledgement,
+            Survey::Sdss => &self.sdss.acknowledgement,
+            Survey::Desi => &self.desi.acknowledgement,
+            Survey::Gaia => &self.gaia.acknowledgement,
+            Survey::Any => "",
+        }
     }
 
     fn check(&self) -> Result<(), String> {

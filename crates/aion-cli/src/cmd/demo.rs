@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::args::{InputArgs, MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
+use crate::cmd::fetch;
 use crate::failure::usage;
 use crate::input::{Accept, Row as InputRow, Rows};
 use crate::model_source::{self, Model, Need};
@@ -24,7 +25,7 @@ use crate::report::html::first_paragraph;
 use crate::report::page::Page;
 use crate::report::study::{Instruments, Study, study};
 use crate::report::summary::{Row, rows};
-use crate::report::{bundled, model_card, terminal};
+use crate::report::{bundled, model_card, online, terminal};
 use crate::summary::{print_json, print_text};
 
 /// Where the bundled model lies in the repository.
@@ -34,7 +35,8 @@ const BUNDLED_MODEL: &str = "models/aion-tiny";
 ///
 /// Without --input, objects that come with the repository are studied: published figures of real
 /// galaxies and stars, and simulated ones, marked as such, that also have images and spectra. The
-/// bundled model was trained on none of them. Nothing is fetched.
+/// bundled model was trained on none of them. Nothing is fetched, unless --online asks for ten
+/// well-known objects as the Legacy Surveys, SDSS and Gaia have them.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Example:\n  aion demo\n  aion demo --input spec-*.fits cutouts/ --output my-report"
@@ -43,6 +45,12 @@ pub struct Args {
     /// Files, directories, globs or lists (@files.txt) of observations, instead of the bundled ones
     #[arg(long, num_args = 1.., value_name = "PATH")]
     input: Vec<String>,
+    /// Fetch ten well-known objects from the surveys' public services, once, and study those
+    #[arg(long, conflicts_with_all = ["input", "offline"])]
+    online: bool,
+    /// TOML with other end points for --online, as for `aion fetch`
+    #[arg(long, requires = "online", value_name = "FILE")]
+    services: Option<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
     /// What a bad object does: end the command, or be listed and left out
@@ -151,6 +159,17 @@ fn find_model(args: &Args) -> Result<Model> {
 }
 
 fn choose(args: &Args, problems: &mut Problems) -> Result<Chosen> {
+    if args.online {
+        let services = fetch::services(args.services.as_deref())?;
+        let (mut objects, sources) = online::objects(&services, &online::cache_folder())?;
+        let beyond = objects.len() > args.max_objects;
+        objects.truncate(args.max_objects);
+        return Ok(Chosen {
+            objects,
+            sources,
+            beyond,
+        });
+    }
     if args.input.is_empty() {
         let (mut objects, sources) = bundled::real()?;
         objects.extend(bundled::simulated());

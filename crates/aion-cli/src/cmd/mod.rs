@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod detokenize;
 pub mod embed;
+pub mod fetch;
 pub mod inspect;
 pub mod predict;
 pub mod tokenize;

@@ -46,7 +46,7 @@ pub fn real() -> Result<(Vec<Object>, BTreeMap<String, String>)> {
 }
 
 /// The column `source` by `object_id`.
-fn sources(path: &Path) -> Result<BTreeMap<String, String>> {
+pub fn sources(path: &Path) -> Result<BTreeMap<String, String>> {
     let mut table = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .from_path(path)?;

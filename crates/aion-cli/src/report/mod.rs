@@ -17,6 +17,7 @@ pub mod model_card;
 pub mod names;
 pub mod neighbours;
 pub mod object_figures;
+pub mod online;
 pub mod page;
 pub mod picture;
 pub mod posterior_figure;

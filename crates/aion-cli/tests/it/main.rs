@@ -4,8 +4,13 @@ mod bad_input;
 mod commands;
 mod composition;
 mod demo;
+mod fetch;
 mod inspect;
 mod parity;
 mod parity_cases;
 mod run;
+#[path = "../../../aion-fetch/tests/fetch/server.rs"]
+mod server;
+#[path = "../../../aion-fetch/tests/fetch/answers.rs"]
+mod survey_answers;
 mod tensors;

@@ -77,18 +77,6 @@ pub fn takes_identifiers(survey: Survey) -> bool {
     matches!(survey, Survey::Sdss | Survey::Desi | Survey::Gaia)
 }
 
-/// How the survey wants to be acknowledged.
-pub fn acknowledgement(survey: Survey, services: &Services) -> &str {
-    match survey {
-        Survey::LegacySurvey => &services.legacy.acknowledgement,
-        Survey::Hsc => &services.hsc.acknowledgement,
-        Survey::Sdss => &services.sdss.acknowledgement,
-        Survey::Desi => &services.desi.acknowledgement,
-        Survey::Gaia => &services.gaia.acknowledgement,
-        Survey::Any => "",
-    }
-}
-
 /// Everything that the content of the answer depends on, in one line: a target whose line changes is
 /// fetched again. The host is left out, so that a mirror serves as well.
 pub fn asked(survey: Survey, target: &Target, services: &Services, radius: f64) -> String {

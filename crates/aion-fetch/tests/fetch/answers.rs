@@ -1,5 +1,6 @@
 //! Answers as the surveys' services give them, with synthetic pixels. Shared with the tests of the
 //! command.
+#![allow(dead_code, reason = "the command's tests use a part of it")]
 
 use fits_well::FitsWriter;
 use fits_well::header::{Header, Value};

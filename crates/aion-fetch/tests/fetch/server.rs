@@ -1,5 +1,6 @@
 //! A small HTTP server on the loopback, which can also answer wrongly, slowly and in part, and
 //! remembers what it was asked. Shared with the tests of the command.
+#![allow(dead_code, reason = "the command's tests use a part of it")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
