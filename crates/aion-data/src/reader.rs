@@ -18,10 +18,11 @@ use crate::format::table::{Table, within};
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Measurement, Object};
 use crate::survey;
+use crate::survey::column_map::ColumnMap;
 use crate::tensor_files::ObservationFile;
 
 /// How to read a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReadOptions {
     /// The survey that the file comes from, instead of the one that its content shows.
     pub survey: Option<Survey>,
@@ -29,6 +30,8 @@ pub struct ReadOptions {
     pub with_position: bool,
     /// Whether images below [`MIN_PIXELS`] per side get zeros around them instead of an error.
     pub pad: bool,
+    /// What the columns of tables mean, instead of what their names say.
+    pub columns: Option<ColumnMap>,
     /// Whether images with other pixel scales than the survey's own are read, resampled as they
     /// are, instead of being an error.
     pub any_pixel_scale: bool,
@@ -48,7 +51,7 @@ impl ReadOptions {
 pub type Objects = Box<dyn Iterator<Item = Result<Object>> + Send>;
 
 /// The objects of the file at `path`: safetensors observations, FITS (also gzipped) spectra,
-/// images and tables, Parquet, CSV and NumPy tables. Tables are streamed.
+/// images and tables, Parquet, VOTable, CSV and NumPy tables. Tables are streamed.
 ///
 /// Errors: the outer one means that the file cannot be used (unreadable, truncated, unrecognised,
 /// no objects, or none in `options.rows`); an inner one that the object cannot. Both name file, object and field as far as
@@ -130,6 +133,8 @@ enum Format {
     Safetensors,
     Text,
     GzippedText,
+    VoTable,
+    GzippedVoTable,
 }
 
 fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
@@ -151,10 +156,20 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
         _ => {
             let file = open_file(path)?;
             let source: Box<dyn Read + Send> = match format {
-                Format::GzippedText => Box::new(MultiGzDecoder::new(BufReader::new(file))),
+                Format::GzippedText | Format::GzippedVoTable => {
+                    Box::new(MultiGzDecoder::new(BufReader::new(file)))
+                }
                 _ => Box::new(file),
             };
-            survey::catalogue::read(path, Box::new(CsvTable::open(path, source)?), options)?
+            match format {
+                Format::VoTable | Format::GzippedVoTable => {
+                    survey::read_votable(path, source, options)?
+                }
+                _ => {
+                    let table = CsvTable::open(path, source)?;
+                    survey::catalogue::read(path, Box::new(table), options)?
+                }
+            }
         }
     };
     let options = options.clone();
@@ -213,11 +228,10 @@ fn recognise(path: &Path) -> Result<Format> {
         let _ = MultiGzDecoder::new(Cursor::new(&start))
             .take(64)
             .read_to_end(&mut inner);
-        let fits = inner.starts_with(b"SIMPLE  =");
-        return Ok(if fits {
-            Format::Fits
-        } else {
-            Format::GzippedText
+        return Ok(match inner.as_slice() {
+            start if start.starts_with(b"SIMPLE  =") => Format::Fits,
+            start if is_xml(start) => Format::GzippedVoTable,
+            _ => Format::GzippedText,
         });
     }
     // A character cut off at the end of what was looked at does not count.
@@ -231,10 +245,11 @@ fn recognise(path: &Path) -> Result<Format> {
         [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Format::Npz,
         [_, _, _, _, _, _, _, 0, b'{', ..] => Format::Safetensors,
+        start if is_xml(start) => Format::VoTable,
         _ if text() => Format::Text,
         other => {
             let what = known_but_unread(other).unwrap_or(
-                "expected FITS, safetensors, Parquet, a NumPy archive (.npz) or a text table",
+                "expected FITS, safetensors, Parquet, a NumPy archive (.npz), a VOTable or a text table",
             );
             return Err(DataError::new(
                 Place::file(path),
@@ -242,6 +257,12 @@ fn recognise(path: &Path) -> Result<Format> {
             ));
         }
     })
+}
+
+/// Whether the first thing in a text is a tag.
+fn is_xml(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    start.trim_ascii_start().starts_with(b"<")
 }
 
 /// Formats that users may try, with what to bring instead.

@@ -1,6 +1,7 @@
 //! Containers: how bytes become headers, images and tables. Nothing here knows a survey.
 
 pub mod csv_table;
+mod ecsv;
 pub mod fits;
 pub mod fits_sky;
 mod fits_source;
@@ -8,3 +9,4 @@ pub mod fits_table;
 pub mod npz;
 pub mod parquet_table;
 pub mod table;
+pub mod votable;

@@ -16,7 +16,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{DataError, Place, Problem, Result};
-use crate::format::csv_table::declared_units;
+use crate::format::ecsv;
 use crate::format::table::{Cell, Column, Row, Rows, Table};
 use crate::modality::ModalityId;
 
@@ -42,7 +42,7 @@ impl ParquetTable {
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
             .map_err(|error| container(path, error.to_string()))?;
         refuse_tokens(path, builder.schema())?;
-        let units = astropy_units(&builder);
+        let units = astropy_units(&builder).map_err(|reason| container(path, reason))?;
         let columns = builder.schema().fields().iter().map(|field| Column {
             name: field.name().clone(),
             unit: units.get(field.name()).cloned(),
@@ -74,14 +74,16 @@ fn refuse_tokens(path: &Path, schema: &Schema) -> Result<()> {
 }
 
 /// The units that Astropy leaves in the file's metadata.
-fn astropy_units(builder: &ParquetRecordBatchReaderBuilder<File>) -> BTreeMap<String, String> {
+fn astropy_units(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+) -> std::result::Result<BTreeMap<String, String>, String> {
     let metadata = builder.metadata().file_metadata().key_value_metadata();
     let yaml = metadata
         .into_iter()
         .flatten()
         .find(|entry| entry.key == "table_meta_yaml")
         .and_then(|entry| entry.value.as_deref());
-    declared_units(yaml.unwrap_or_default())
+    yaml.map_or_else(|| Ok(BTreeMap::new()), ecsv::units)
 }
 
 impl Table for ParquetTable {

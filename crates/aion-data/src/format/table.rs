@@ -62,7 +62,10 @@ pub fn within<T>(items: impl Iterator<Item = T>, range: Range<u64>) -> impl Iter
 const MISSING: [&str; 7] = ["", "null", "nan", "na", "n/a", "none", "--"];
 
 fn is_missing(text: &str) -> bool {
-    MISSING.contains(&text.to_ascii_lowercase().as_str())
+    text.len() <= 4
+        && MISSING
+            .iter()
+            .any(|missing| missing.eq_ignore_ascii_case(text))
 }
 
 impl Cell {
@@ -115,13 +118,13 @@ impl Cell {
     }
 
     /// The cell as an identifier; `None` when it is missing. Real numbers are refused, because
-    /// they round long identifiers.
+    /// they round long identifiers; so is text that was written from one (`5.85e+18`, `12.0`).
     pub fn identifier(&self) -> std::result::Result<Option<String>, String> {
         match self {
             Cell::Missing => Ok(None),
             Cell::Integer(value) => Ok(Some(value.to_string())),
-            Cell::Text(text) => Ok(Some(text.clone())),
-            Cell::Number(_) | Cell::List(_) => {
+            Cell::Text(text) if !is_real(text) => Ok(Some(text.clone())),
+            Cell::Text(_) | Cell::Number(_) | Cell::List(_) => {
                 Err("identifiers are integers or text, not real numbers".into())
             }
         }
@@ -160,8 +163,14 @@ fn parse_list(text: &str) -> std::result::Result<Option<Vec<f64>>, String> {
     values.map(Some)
 }
 
+/// Whether text is a number with a decimal point or a signed exponent.
+fn is_real(text: &str) -> bool {
+    let marked = text.contains('.') || text.contains("e+") || text.contains("E+");
+    marked && text.parse::<f64>().is_ok()
+}
+
 /// The text as it fits into a message.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -2,15 +2,19 @@
 
 pub mod band_set;
 pub mod catalogue;
+pub mod column_map;
 pub mod columns;
 pub mod cutout;
+mod gaia;
 pub mod hsc;
 pub mod legacy_survey;
 pub mod sdss;
+mod sentinel;
 pub mod units;
 pub mod universe_columns;
 pub mod zeropoint;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, Place, Problem, Result};
@@ -18,6 +22,7 @@ use crate::format::fits::FitsFile;
 use crate::format::fits_table::FitsTable;
 use crate::format::npz::NpzFile;
 use crate::format::table::{Table, within};
+use crate::format::votable::VoTable;
 use crate::modality::Survey;
 use crate::observation::Object;
 use crate::reader::{Objects, ReadOptions};
@@ -89,6 +94,28 @@ pub fn read_npz(path: &Path, options: &ReadOptions) -> Result<Objects> {
     catalogue::read(path, Box::new(file.into_table()), options)
 }
 
+/// The objects of a VOTable: the rows of its first table with a recognised column.
+///
+/// Errors: a damaged document, an error message instead of a table, no recognised column.
+pub fn read_votable(
+    path: &Path,
+    source: Box<dyn Read + Send>,
+    options: &ReadOptions,
+) -> Result<Objects> {
+    let mut tables = VoTable::open(path, source);
+    let mut first = None;
+    while tables.next_table()? {
+        if catalogue::holds_objects(tables.columns(), options) {
+            return catalogue::read(path, Box::new(tables), options);
+        }
+        first.get_or_insert_with(|| tables.columns().to_vec());
+    }
+    match first {
+        Some(columns) => Err(catalogue::not_objects(path, &columns, options)),
+        None => Err(unrecognised(path, "a VOTable without a table of data")),
+    }
+}
+
 /// The files whose pixels are read together with those of `path`, itself included; none when it is
 /// not one of a set of one-band images.
 pub fn files_read_with(path: &Path) -> Vec<PathBuf> {
@@ -138,12 +165,8 @@ fn table_of_objects(file: FitsFile, options: &ReadOptions) -> Result<(PathBuf, F
         let what = "no image and no binary table; expected a spectrum, a cutout or a table";
         return Err(unrecognised(&path, what));
     };
-    let holds_modality = |&hdu: &usize| {
-        !columns::layout(&file.columns(hdu), options.survey)
-            .fields
-            .is_empty()
-    };
-    let chosen = tables.iter().copied().find(holds_modality).unwrap_or(first);
+    let holds_objects = |&hdu: &usize| catalogue::holds_objects(&file.columns(hdu), options);
+    let chosen = tables.iter().copied().find(holds_objects).unwrap_or(first);
     Ok((path, FitsTable::open(file, chosen)?))
 }
 

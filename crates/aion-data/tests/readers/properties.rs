@@ -17,8 +17,7 @@ fn survives(path: &Path) {
             pad,
             with_position: pad,
             any_pixel_scale: pad,
-            survey: None,
-            rows: None,
+            ..ReadOptions::default()
         };
         let messages: Vec<String> = match read(path, &options) {
             Err(error) => vec![error.to_string()],
