@@ -63,10 +63,6 @@ impl CsvTable {
         let records = Records {
             path: path.to_owned(),
             width: columns.len(),
-            booleans: described
-                .iter()
-                .map(|column| column.datatype == "bool")
-                .collect(),
             blanks_count: delimiter == b' ' && described.is_empty(),
             wanted: Vec::new(),
             record: StringRecord::new(),
@@ -210,8 +206,6 @@ struct Records {
     wanted: Vec<usize>,
     /// Cells of a row.
     width: usize,
-    /// Columns that an ECSV header declares boolean.
-    booleans: Vec<bool>,
     /// Whether an empty cell is a second blank rather than a missing value.
     blanks_count: bool,
     number: usize,
@@ -235,13 +229,12 @@ impl Records {
         Ok(self.wanted.iter().map(|&index| self.cell(index)).collect())
     }
 
+    /// A cell; truth values are written small, as other containers give them.
     fn cell(&self, index: usize) -> Cell {
-        let text = self.record.get(index).unwrap_or_default();
-        match Cell::from_text(text) {
-            Cell::Text(text) if self.booleans.get(index) == Some(&true) => {
-                Cell::Text(text.to_ascii_lowercase())
-            }
-            cell => cell,
+        match self.record.get(index).unwrap_or_default() {
+            "True" | "TRUE" => Cell::Text("true".to_owned()),
+            "False" | "FALSE" => Cell::Text("false".to_owned()),
+            text => Cell::from_text(text),
         }
     }
 }

@@ -87,6 +87,15 @@ struct Plan {
     position: Option<[Scaled; 2]>,
     fields: Vec<PlannedField>,
     flags: Vec<usize>,
+    /// Cells that another one declares missing.
+    masked: Vec<Masked>,
+}
+
+/// A cell that is missing where the one beside it is true: Astropy writes the masks of Parquet
+/// files as columns of their own (`FLUX_R.mask`).
+struct Masked {
+    cell: usize,
+    mask: usize,
 }
 
 /// A cell, and the factor to the unit wanted.
@@ -188,12 +197,16 @@ impl Plan {
             Some((ra, dec)) => Some([angle(ra)?, angle(dec)?]),
             None => None,
         };
+        let id = layout.id.iter().map(|&column| cell(column)).collect();
+        let flags = layout.flags.iter().map(|&column| cell(column)).collect();
+        let masked = add_masks(columns, &mut wanted);
         Ok(Plan {
             path: path.to_owned(),
-            id: layout.id.iter().map(|&column| cell(column)).collect(),
+            id,
             position,
             fields,
-            flags: layout.flags.iter().map(|&column| cell(column)).collect(),
+            flags,
+            masked,
             names: wanted
                 .iter()
                 .filter_map(|&column| Some(columns.get(column)?.name.clone()))
@@ -202,7 +215,15 @@ impl Plan {
         })
     }
 
-    fn object(&self, number: usize, row: Row) -> Result<Object> {
+    fn object(&self, number: usize, mut row: Row) -> Result<Object> {
+        for masked in &self.masked {
+            let is_true = |cell: &Cell| matches!(cell, Cell::Text(text) if text == "true");
+            if row.get(masked.mask).is_some_and(is_true)
+                && let Some(cell) = row.get_mut(masked.cell)
+            {
+                *cell = Cell::Missing;
+            }
+        }
         let row = RowView { plan: self, row };
         let id = row.identifier(number)?;
         let mut object = Object::named(id);
@@ -211,6 +232,23 @@ impl Plan {
             Err(error) => Err(error.in_object(&object.id)),
         }
     }
+}
+
+/// Adds the columns that mask the wanted ones.
+fn add_masks(columns: &[Column], wanted: &mut Vec<usize>) -> Vec<Masked> {
+    let mut masked = Vec::new();
+    for cell in 0..wanted.len() {
+        let column = wanted.get(cell).and_then(|&column| columns.get(column));
+        let Some(name) = column.map(|column| format!("{}.mask", column.name)) else {
+            continue;
+        };
+        if let Some(column) = columns.iter().position(|column| column.name == name) {
+            wanted.push(column);
+            let mask = wanted.len() - 1;
+            masked.push(Masked { cell, mask });
+        }
+    }
+    masked
 }
 
 /// Refuses a column whose name another one bears too: which one is meant is not known.

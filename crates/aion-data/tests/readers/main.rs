@@ -2,6 +2,8 @@
 
 mod broken;
 mod checks;
+mod column_maps;
+mod containers;
 mod fixtures;
 mod images;
 mod native_images;
@@ -10,3 +12,5 @@ mod ranges;
 mod samples;
 mod spectra;
 mod tables;
+mod text_tables;
+mod votables;

@@ -90,7 +90,7 @@ impl Field {
     pub fn readable(&self) -> Result<(), Problem> {
         let strings = self.is_text() && self.shape.dimensions > 1;
         let what = match self.datatype {
-            Bit => "bits",
+            Bit if !self.is_scalar() => "several bits",
             FloatComplex | DoubleComplex => "complex numbers",
             _ if strings => "arrays of text",
             _ => return Ok(()),
@@ -144,7 +144,7 @@ impl Field {
     fn item(&self, text: &str) -> Result<Cell, String> {
         let wrong = || format!("`{}` is no {}", shortened(text), self.datatype.name());
         match self.datatype {
-            Boolean => match text.to_ascii_lowercase().as_str() {
+            Boolean | Bit => match text.to_ascii_lowercase().as_str() {
                 "t" | "true" | "1" => Ok(flag(true)),
                 "f" | "false" | "0" => Ok(flag(false)),
                 "?" | "" => Ok(Cell::Missing),
@@ -198,13 +198,15 @@ impl Field {
                 Some(b'F' | b'f' | b'0') => flag(false),
                 _ => Cell::Missing,
             },
+            // Astropy and the standard set different bits of the byte.
+            Bit => flag(bytes.first().is_some_and(|&byte| byte != 0)),
             UnsignedByte => self.whole(u8::from_be_bytes(array(bytes)).into()),
             Short => self.whole(i16::from_be_bytes(array(bytes)).into()),
             Int => self.whole(i32::from_be_bytes(array(bytes)).into()),
             Long => self.whole(i64::from_be_bytes(array(bytes)).into()),
             Float => self.real(f32::from_be_bytes(array(bytes)).into()),
             Double => self.real(f64::from_be_bytes(array(bytes))),
-            Bit | Char | UnicodeChar | FloatComplex | DoubleComplex => Cell::Missing,
+            Char | UnicodeChar | FloatComplex | DoubleComplex => Cell::Missing,
         }
     }
 
@@ -236,7 +238,7 @@ impl Datatype {
 
     fn name(self) -> &'static str {
         match self {
-            Boolean => "truth value",
+            Boolean | Bit => "truth value",
             Float | Double => "number",
             _ => "whole number",
         }
