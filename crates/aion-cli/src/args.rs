@@ -1,8 +1,10 @@
 //! Arguments that several commands share.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use aion_data::reader::ReadOptions;
+use aion_data::survey::column_map::ColumnMap;
 use aion_data::{ModalityId, Survey};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -54,6 +56,10 @@ pub struct ReadingArgs {
     /// Read images of other pixel scales than 0.262 (Legacy Surveys) or 0.168 arcsec (HSC) too
     #[arg(long)]
     pub any_pixel_scale: bool,
+    /// What the columns of tables mean, where their names do not say it: lines of TOML such as
+    /// tok_flux_g = { column = "G_FLUX", unit = "nanomaggy" }
+    #[arg(long, value_parser = parse_columns, value_name = "MAP.toml")]
+    pub columns: Option<ColumnMap>,
 }
 
 impl ReadingArgs {
@@ -65,6 +71,7 @@ impl ReadingArgs {
             pad: self.pad,
             rows: None,
             any_pixel_scale: self.any_pixel_scale,
+            columns: self.columns.clone(),
         }
     }
 }
@@ -180,6 +187,11 @@ impl DeviceName {
             }
         }
     }
+}
+
+/// A column map, by its path.
+fn parse_columns(path: &str) -> Result<ColumnMap, String> {
+    ColumnMap::open(Path::new(path)).map_err(|error| error.to_string())
 }
 
 /// A modality, by its token key.

@@ -18,7 +18,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use crate::args::InputArgs;
 
 /// Extensions that are read in a directory; files that are named are read whatever they are called.
-const DATA_EXTENSIONS: [&str; 11] = [
+const DATA_EXTENSIONS: &[&str] = &[
     "safetensors",
     "parquet",
     "fits",
@@ -29,6 +29,9 @@ const DATA_EXTENSIONS: [&str; 11] = [
     "csv",
     "ecsv",
     "tsv",
+    "vot",
+    "votable",
+    "xml",
     "npz",
 ];
 

@@ -124,7 +124,7 @@ impl Field {
     }
 
     /// A cell of TABLEDATA. The error says what it is instead of a value of the column's type.
-    pub fn from_text(&self, text: &str) -> Result<Cell, String> {
+    pub fn read_text(&self, text: &str) -> Result<Cell, String> {
         let text = text.trim();
         if self.is_text() || text.is_empty() {
             return Ok(Cell::from_text(text));
@@ -168,7 +168,7 @@ impl Field {
     }
 
     /// A cell of BINARY or BINARY2 from all of its bytes.
-    pub fn from_bytes(&self, bytes: &[u8]) -> Cell {
+    pub fn read_bytes(&self, bytes: &[u8]) -> Cell {
         match self.datatype {
             Char => {
                 let end = bytes.iter().position(|&byte| byte == 0);
@@ -341,24 +341,24 @@ mod tests {
         let long = field("long", "");
         let id = 5_853_498_713_190_525_696_i64;
         assert_eq!(
-            long.from_text(&id.to_string()),
-            Ok(long.from_bytes(&id.to_be_bytes()))
+            long.read_text(&id.to_string()),
+            Ok(long.read_bytes(&id.to_be_bytes()))
         );
         let list = field("float", "*");
-        assert_eq!(list.from_text(" 1.5  -2 "), Ok(Cell::List(vec![1.5, -2.0])));
+        assert_eq!(list.read_text(" 1.5  -2 "), Ok(Cell::List(vec![1.5, -2.0])));
         let bytes = [1.5f32.to_be_bytes(), (-2f32).to_be_bytes()].concat();
-        assert_eq!(list.from_bytes(&bytes), Cell::List(vec![1.5, -2.0]));
-        assert_eq!(field("boolean", "1").from_text("T"), Ok(flag(true)));
-        assert_eq!(field("boolean", "").from_bytes(b"?"), Cell::Missing);
+        assert_eq!(list.read_bytes(&bytes), Cell::List(vec![1.5, -2.0]));
+        assert_eq!(field("boolean", "1").read_text("T"), Ok(flag(true)));
+        assert_eq!(field("boolean", "").read_bytes(b"?"), Cell::Missing);
         assert_eq!(
-            field("double", "").from_text("-Inf"),
+            field("double", "").read_text("-Inf"),
             Ok(Cell::Number(f64::NEG_INFINITY))
         );
-        assert_eq!(field("double", "").from_text("NaN"), Ok(Cell::Missing));
+        assert_eq!(field("double", "").read_text("NaN"), Ok(Cell::Missing));
         let mut nulled = field("short", "");
         nulled.set_null("-32768");
-        assert_eq!(nulled.from_text("-32768"), Ok(Cell::Missing));
-        assert_eq!(nulled.from_bytes(&[0x80, 0]), Cell::Missing);
-        assert!(nulled.from_text("1.5").is_err());
+        assert_eq!(nulled.read_text("-32768"), Ok(Cell::Missing));
+        assert_eq!(nulled.read_bytes(&[0x80, 0]), Cell::Missing);
+        assert!(nulled.read_text("1.5").is_err());
     }
 }

@@ -126,7 +126,7 @@ impl TextRows {
                 if let Some(field) = self.wanted.fields.get(column)
                     && self.wanted.contains(column)
                 {
-                    match field.from_text(&self.text) {
+                    match field.read_text(&self.text) {
                         Ok(cell) => self.wanted.put(&mut row, column, cell),
                         Err(reason) => {
                             let place = self.place().with_field(&field.name);
@@ -262,7 +262,7 @@ impl BinaryRows {
             if null || !wanted.contains(column) {
                 bytes.skip(document, count)?;
             } else {
-                let cell = field.from_bytes(bytes.take(document, count)?);
+                let cell = field.read_bytes(bytes.take(document, count)?);
                 wanted.put(&mut row, column, cell);
             }
         }
