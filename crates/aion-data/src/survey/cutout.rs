@@ -216,8 +216,7 @@ pub fn check_same_place(file: &FitsFile, hdu: usize, first: Option<SkyPatch>) ->
 
 /// The pixel scale of the image in HDU `hdu` as a flag.
 ///
-/// Errors: a scale more than 1 % from the survey's own, unless `any` allows it; rows that run
-/// southwards or columns that run eastwards.
+/// Errors: a scale more than 1 % from the survey's own, unless `any` allows it.
 pub fn pixel_scale(file: &FitsFile, hdu: usize, native: f64, any: bool) -> Result<String> {
     let Some(sky) = file.sky(hdu) else {
         return Ok(UNKNOWN.into());
@@ -230,9 +229,6 @@ pub fn pixel_scale(file: &FitsFile, hdu: usize, native: f64, any: bool) -> Resul
             "the pixel scale is {x:.4} x {y:.4} arcsec, expected the survey's own {native}, which \
              the codec was trained on; --any-pixel-scale reads it as it is"
         ));
-    }
-    if !sky.north_up {
-        return refuse("rows or columns run the wrong way; expected north up and east left".into());
     }
     Ok(format!("{y:.4}"))
 }

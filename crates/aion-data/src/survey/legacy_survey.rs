@@ -135,6 +135,9 @@ fn first_flux(file: &FitsFile) -> Result<usize> {
     if let Some(hdu) = images().find(|&hdu| content(file, hdu) == Content::Flux) {
         return Ok(hdu);
     }
+    if let Some(hdu) = images().next() {
+        refuse_uncut(file, hdu)?;
+    }
     let what = if images().next().is_some() {
         "image: the file holds inverse variances or mask bits only"
     } else {
