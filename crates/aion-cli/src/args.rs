@@ -60,6 +60,9 @@ pub struct ReadingArgs {
     /// tok_flux_g = { column = "G_FLUX", unit = "nanomaggy" }
     #[arg(long, value_parser = parse_columns, value_name = "MAP.toml")]
     pub columns: Option<ColumnMap>,
+    /// Convert wavelengths that a file states in air to vacuum, instead of refusing them
+    #[arg(long)]
+    pub air_to_vacuum: bool,
 }
 
 impl ReadingArgs {
@@ -69,6 +72,7 @@ impl ReadingArgs {
             survey: self.survey,
             with_position: self.with_position,
             pad: self.pad,
+            air_wavelengths: self.air_to_vacuum,
             rows: None,
             any_pixel_scale: self.any_pixel_scale,
             columns: self.columns.clone(),

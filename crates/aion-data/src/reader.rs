@@ -35,6 +35,9 @@ pub struct ReadOptions {
     /// Whether images with other pixel scales than the survey's own are read, resampled as they
     /// are, instead of being an error.
     pub any_pixel_scale: bool,
+    /// Whether wavelengths that a file states in air are converted to vacuum, instead of being an
+    /// error.
+    pub air_wavelengths: bool,
     /// The objects to read, by their place in the file counted from 0; all when `None`. Parquet,
     /// HDF5 and FITS tables go to the first one, other files are read from their start.
     pub rows: Option<Range<u64>>,
@@ -92,12 +95,18 @@ pub fn num_objects(path: &Path) -> Option<u64> {
 }
 
 /// The paths without those that repeat an object: of each set of one-band image files the first,
-/// because reading any of them reads the set.
+/// because reading any of them reads the set; no tables of redshifts that are read with spectra,
+/// and no single exposures whose coadd is there.
 pub fn without_repeats(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let replaced = |path: &PathBuf| {
+        let files = guarded(path, || Ok(survey::files_replaced_by(path)));
+        files.unwrap_or_default()
+    };
+    let replaced: BTreeSet<PathBuf> = paths.iter().flat_map(replaced).collect();
     let mut covered = BTreeSet::new();
     let mut kept = Vec::new();
     for path in paths {
-        if covered.contains(&path) {
+        if covered.contains(&path) || replaced.contains(&path) {
             continue;
         }
         covered.extend(guarded(&path, || Ok(survey::files_read_with(&path))).unwrap_or_default());

@@ -214,6 +214,13 @@ impl FitsFile {
         }
     }
 
+    /// This file, and a keyword or column of an HDU as the field.
+    pub fn place_in(&self, hdu: usize, field: &str) -> Place {
+        let mut place = self.place(hdu);
+        place.field = place.field.map(|hdu| format!("{hdu} {field}"));
+        place
+    }
+
     pub(super) fn hdu(&self, hdu: usize) -> Option<&Hdu> {
         self.reader.hdus().get(hdu)
     }

@@ -257,23 +257,81 @@ fn whole<T: Copy + Into<i128>>(values: &[T], null: Option<i128>) -> Vec<Cell> {
     values.iter().map(|&value| cell(value.into())).collect()
 }
 
-/// The named cells of a table's first row; a column that is absent, or an empty table, is missing.
+/// The named cells of one row of a table; a column that is absent, or a row past the end, is
+/// missing.
 ///
 /// Errors: no binary table there, damaged data, a column that is no number or text.
-pub fn first_row(file: &mut FitsFile, hdu: usize, names: &[&str]) -> Result<Row> {
-    let read = |file: &mut FitsFile| -> std::result::Result<Row, Problem> {
-        let schema = file.reader.hdu(hdu).and_then(|hdu| hdu.table_schema());
-        let rows = schema.map_err(problem)?.row_count().min(1);
-        let window = file.reader.read_table_rows(hdu, 0..rows).map_err(problem)?;
-        let cell = |name: &&str| {
-            let index = window.schema().column_index(name).map_err(problem)?;
-            let Some(index) = index.filter(|_| rows == 1) else {
-                return Ok(Cell::Missing);
-            };
-            let cells = column_cells(&window, index, rows)?;
-            Ok(cells.into_iter().next().unwrap_or(Cell::Missing))
-        };
-        names.iter().map(cell).collect()
+pub fn named_cells(file: &mut FitsFile, hdu: usize, row: usize, names: &[&str]) -> Result<Row> {
+    let columns = file.columns(hdu);
+    let index = |name: &&str| {
+        columns
+            .iter()
+            .position(|column| column.name.eq_ignore_ascii_case(name))
     };
-    read(file).map_err(|problem| DataError::new(file.place(hdu), problem))
+    let indices: Vec<Option<usize>> = names.iter().map(index).collect();
+    cells_of_row(file, hdu, row, &indices)
+}
+
+/// The cells of one row of a table in the columns with these indices, missing for none.
+///
+/// Errors: as for [`named_cells`].
+pub fn cells_of_row(
+    file: &mut FitsFile,
+    hdu: usize,
+    row: usize,
+    wanted: &[Option<usize>],
+) -> Result<Row> {
+    let count = table_len(file, hdu)?;
+    if row >= count {
+        return Ok(vec![Cell::Missing; wanted.len()]);
+    }
+    let window = file.reader.read_table_rows(hdu, row..row + 1);
+    let window = window.map_err(|error| DataError::new(file.place(hdu), problem(error)))?;
+    let cell = |index: &Option<usize>| {
+        let Some(index) = *index else {
+            return Ok(Cell::Missing);
+        };
+        let mut cells = column_cells(&window, index, 1)?;
+        Ok(cells.pop().unwrap_or(Cell::Missing))
+    };
+    let cells: std::result::Result<Row, Problem> = wanted.iter().map(cell).collect();
+    cells.map_err(|problem| DataError::new(file.place(hdu), problem))
+}
+
+/// A column of whole numbers, of all rows; `None` when the table has no such column.
+///
+/// Errors: no binary table there, damaged data, a value that is no whole number.
+pub fn whole_numbers(file: &mut FitsFile, hdu: usize, name: &str) -> Result<Option<Vec<i64>>> {
+    let columns = file.columns(hdu);
+    let same = |column: &Column| column.name.eq_ignore_ascii_case(name);
+    let Some(index) = columns.iter().position(same) else {
+        return Ok(None);
+    };
+    let count = table_len(file, hdu)?;
+    let place = file.place_in(hdu, name);
+    let mut numbers = Vec::new();
+    for start in (0..count).step_by(WINDOW_ROWS) {
+        let rows = start..(start + WINDOW_ROWS).min(count);
+        let len = rows.len();
+        let window = file.reader.read_table_rows(hdu, rows);
+        let cells = window.map_err(problem);
+        let cells = cells.and_then(|window| column_cells(&window, index, len));
+        for cell in cells.map_err(|problem| DataError::new(place.clone(), problem))? {
+            let number = match cell {
+                Cell::Integer(value) => i64::try_from(value).ok(),
+                _ => None,
+            };
+            let problem = || Problem::Values(format!("{cell:?}, expected a whole number"));
+            let wrong = || DataError::new(place.clone(), problem());
+            numbers.push(number.ok_or_else(wrong)?);
+        }
+    }
+    Ok(Some(numbers))
+}
+
+/// The number of rows of a table.
+fn table_len(file: &FitsFile, hdu: usize) -> Result<usize> {
+    let schema = file.reader.hdu(hdu).and_then(|hdu| hdu.table_schema());
+    let schema = schema.map_err(|error| DataError::new(file.place(hdu), problem(error)))?;
+    Ok(schema.row_count())
 }

@@ -79,9 +79,10 @@ fn unrecognised(path: &Path, columns: &[Column]) -> DataError {
 }
 
 /// Where each thing lies in a row of the wanted columns.
-struct Plan {
+pub(super) struct Plan {
     path: PathBuf,
-    wanted: Vec<usize>,
+    /// The columns that a row must hold, in this order.
+    pub(super) wanted: Vec<usize>,
     names: Vec<String>,
     id: Vec<usize>,
     position: Option<[Scaled; 2]>,
@@ -147,7 +148,7 @@ impl PlannedField {
 }
 
 impl Plan {
-    fn new(path: &Path, columns: &[Column], layout: &Layout) -> Result<Self> {
+    pub(super) fn new(path: &Path, columns: &[Column], layout: &Layout) -> Result<Self> {
         let mut wanted: Vec<usize> = Vec::new();
         let mut cell = |column: usize| -> usize {
             let known = wanted.iter().position(|&other| other == column);
@@ -215,7 +216,7 @@ impl Plan {
         })
     }
 
-    fn object(&self, number: usize, mut row: Row) -> Result<Object> {
+    pub(super) fn object(&self, number: usize, mut row: Row) -> Result<Object> {
         for masked in &self.masked {
             let is_true = |cell: &Cell| matches!(cell, Cell::Text(text) if text == "true");
             if row.get(masked.mask).is_some_and(is_true)

@@ -5,13 +5,21 @@ pub mod catalogue;
 pub mod column_map;
 pub mod columns;
 pub mod cutout;
+pub mod desi;
+pub mod desi_arms;
+pub mod flux_unit;
 mod gaia;
 pub mod hsc;
 pub mod legacy_survey;
+pub mod redshifts;
 pub mod sdss;
+pub mod sdss_image;
+pub mod sdss_plate;
 mod sentinel;
+pub mod spectra;
 pub mod units;
 pub mod universe_columns;
+pub mod vacuum;
 pub mod zeropoint;
 
 use std::io::Read;
@@ -27,12 +35,19 @@ use crate::modality::Survey;
 use crate::observation::Object;
 use crate::reader::{Objects, ReadOptions};
 
-/// The objects of a FITS file: a spectrum, an image, or the rows of its first table with a
+/// The objects of a FITS file: its spectra, an image, or the rows of its first table with a
 /// recognised column.
 ///
 /// Errors: a damaged file, or content that no reader recognises.
 pub fn read_fits(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let file = FitsFile::open(path)?;
+    sdss::refuse_rest_frame(&file)?;
+    if desi::recognises(&file) {
+        return desi::read(file, options);
+    }
+    if sdss_plate::recognises(&file) {
+        return sdss_plate::read(file, options);
+    }
     if is_table(&file) {
         return read_tables(file, options);
     }
@@ -42,8 +57,8 @@ pub fn read_fits(path: &Path, options: &ReadOptions) -> Result<Objects> {
     )))
 }
 
-/// The number of objects of a FITS file that holds a table of them; `None` for other content, and
-/// for compressed files, which would have to be read.
+/// The number of objects of a FITS file that holds a table of them, or spectra as rows of images;
+/// `None` for other content, and for compressed files, which would have to be read.
 ///
 /// Errors: a damaged file.
 pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
@@ -51,6 +66,12 @@ pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
         return Ok(None);
     }
     let file = FitsFile::open(path)?;
+    if desi::recognises(&file) {
+        return desi::num_objects(file).map(Some);
+    }
+    if sdss_plate::recognises(&file) {
+        return Ok(sdss_plate::num_objects(&file));
+    }
     if !is_table(&file) {
         return Ok(None);
     }
@@ -60,35 +81,33 @@ pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
 
 /// Whether the file is neither a spectrum nor an image.
 fn is_table(file: &FitsFile) -> bool {
-    let is_observed = |hdu| is_desi_arm(file, hdu) || cutout::is_image(file, hdu);
+    let is_image = |hdu| cutout::is_image(file, hdu);
     let uncovered = legacy_survey::is_uncovered(file);
-    !sdss::recognises(file) && !uncovered && !(0..file.len()).any(is_observed)
+    !sdss::recognises(file) && !uncovered && !(0..file.len()).any(is_image)
 }
 
-fn is_desi_arm(file: &FitsFile, hdu: usize) -> bool {
-    file.name(hdu) == "B_FLUX"
-}
-
-/// The objects of a file that is not a table.
+/// The object of a file that is not a table.
 fn read_observed(mut file: FitsFile, options: &ReadOptions) -> Result<Objects> {
     if sdss::recognises(&file) {
-        return one(sdss::read(&mut file, options.survey)?);
+        return one(sdss::read(&mut file, options)?);
     }
-    if (0..file.len()).any(|hdu| is_desi_arm(&file, hdu)) {
-        let what = "DESI spectra by arm (B_FLUX, R_FLUX, Z_FLUX); expected one merged spectrum, \
-                    as observations in safetensors";
-        return Err(unrecognised(file.path(), what));
+    if sdss_image::recognises(&file) {
+        return one(sdss_image::read(&mut file, options)?);
     }
     one(read_image(file, options)?)
 }
 
-/// The objects of a NumPy archive: an image, or the rows of arrays that share their first axis.
+/// The objects of a NumPy archive: an image, a spectrum, or the rows of arrays that share their first axis.
 ///
 /// Errors: a damaged file, or content that no reader recognises.
 pub fn read_npz(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let file = NpzFile::open(path)?;
     if hsc::recognises_arrays(&file) {
         let object = one(hsc::read_arrays(path, file, options.survey)?)?;
+        return Ok(Box::new(within(object, options.range())));
+    }
+    if desi::recognises_arrays(&file) {
+        let object = one(desi::read_arrays(path, file, options)?)?;
         return Ok(Box::new(within(object, options.range())));
     }
     catalogue::read(path, Box::new(file.into_table()), options)
@@ -114,6 +133,14 @@ pub fn read_votable(
         Some(columns) => Err(catalogue::not_objects(path, &columns, options)),
         None => Err(unrecognised(path, "a VOTable without a table of data")),
     }
+}
+
+/// The files beside `path` about the same objects, which reading `path` makes unnecessary: tables
+/// of redshifts that are joined with spectra, and single exposures of coadded ones.
+pub fn files_replaced_by(path: &Path) -> Vec<PathBuf> {
+    let mut files = desi::files_replaced_by(path);
+    files.extend(sdss_plate::files_replaced_by(path));
+    files
 }
 
 /// The files whose pixels are read together with those of `path`, itself included; none when it is

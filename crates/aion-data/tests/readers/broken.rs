@@ -64,14 +64,14 @@ fn unknown_content_is_named() {
 }
 
 #[test]
-fn desi_arms_are_refused_with_a_reason() {
+fn desi_arms_without_wavelengths_are_refused() {
     let folder = Folder::new();
     let file = Fits::new()
         .empty(&[])
         .image(&[("EXTNAME", text("B_FLUX"))], &[2, 9], vec![1.0; 18]);
     expect_error(
         &folder.write("a.fits", file.bytes()),
-        &["DESI spectra by arm"],
+        &["missing HDU B_WAVELENGTH"],
     );
 }
 

@@ -141,12 +141,20 @@ impl Fits {
         self
     }
 
-    pub fn table(mut self, columns: Vec<WriteColumn>) -> Self {
+    pub fn table(self, columns: Vec<WriteColumn>) -> Self {
+        self.titled(columns, &[])
+    }
+
+    pub fn named_table(self, name: &str, columns: Vec<WriteColumn>) -> Self {
+        self.titled(columns, &[("EXTNAME", text(name))])
+    }
+
+    fn titled(mut self, columns: Vec<WriteColumn>, cards: Cards<'_>) -> Self {
         let mut table = Builder::new();
         for column in columns {
             table.push(column).unwrap();
         }
-        self.0.write_table(&table, None).unwrap();
+        self.0.write_table(&table, Some(&header(cards))).unwrap();
         self
     }
 
@@ -274,4 +282,43 @@ pub fn le_bytes(values: &[f32]) -> Vec<u8> {
         .iter()
         .flat_map(|value| value.to_le_bytes())
         .collect()
+}
+
+/// A test file of `fixtures/surveys/spectra`, written by `make_spectra.py`.
+pub fn made(name: &str) -> PathBuf {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fixtures/surveys/spectra"
+    );
+    Path::new(folder).join(name)
+}
+
+/// The bytes of a test file, inflated.
+pub fn inflated(name: &str) -> Vec<u8> {
+    use std::io::Read;
+    let bytes = fs::read(made(name)).unwrap();
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return bytes;
+    }
+    let mut plain = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(&bytes[..]);
+    decoder.read_to_end(&mut plain).unwrap();
+    plain
+}
+
+/// The bytes with the header card that begins with `card` (keyword, `=` and some of the value)
+/// changed to begin with `new`, padded with blanks; every such card.
+pub fn with_card(mut bytes: Vec<u8>, card: &str, new: &str) -> Vec<u8> {
+    let mut found = 0;
+    let mut at = 0;
+    while at + 80 <= bytes.len() {
+        if bytes[at..].starts_with(card.as_bytes()) {
+            bytes[at..at + 80].fill(b' ');
+            bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
+            found += 1;
+        }
+        at += 80;
+    }
+    assert!(found > 0, "no card {card}");
+    bytes
 }

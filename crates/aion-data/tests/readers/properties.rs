@@ -17,6 +17,7 @@ fn survives(path: &Path) {
             pad,
             with_position: pad,
             any_pixel_scale: pad,
+            air_wavelengths: true,
             ..ReadOptions::default()
         };
         let messages: Vec<String> = match read(path, &options) {
