@@ -40,7 +40,7 @@ fn a_plate_is_one_object_a_fibre() {
         rows: Some(2..9),
         ..ReadOptions::default()
     };
-    assert_eq!(objects_with(&made(PLATE), &options), [sky.clone()]);
+    assert_eq!(objects_with(&made(PLATE), &options), vec![sky.clone()]);
 }
 
 #[test]
