@@ -49,6 +49,7 @@ enum Command {
     Predict(cmd::predict::Args),
     Train(cmd::train::Args),
     Bench(cmd::bench::Args),
+    Crossmatch(cmd::crossmatch::Args),
 }
 
 impl Command {
@@ -63,6 +64,7 @@ impl Command {
             Command::Predict(args) => cmd::predict::run(args),
             Command::Train(args) => cmd::train::run(args),
             Command::Bench(args) => cmd::bench::run(args),
+            Command::Crossmatch(args) => cmd::crossmatch::run(args),
         }
     }
 }

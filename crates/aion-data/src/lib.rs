@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod band;
 pub mod check;
+pub mod crossmatch;
 pub mod error;
 pub mod format;
 pub mod hats;

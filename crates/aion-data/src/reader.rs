@@ -14,7 +14,7 @@ use crate::check::{MIN_PIXELS, check, pad_to};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::csv_table::CsvTable;
 use crate::format::parquet_table::ParquetTable;
-use crate::format::table::{Table, within};
+use crate::format::table::{Rows, Table, within};
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Measurement, Object};
 use crate::survey;
@@ -67,19 +67,61 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Objects> {
             None => Err(DataError::new(Place::file(path), Problem::Empty)),
         }
     });
-    let mut objects = opened.map_err(|error| error.in_file(path))?;
-    let path = path.to_owned();
+    let objects = opened.map_err(|error| error.in_file(path))?;
+    Ok(Box::new(guarded_items(path.to_owned(), objects)))
+}
+
+/// Whether the file at `path` is Parquet.
+///
+/// Errors: the file cannot be read.
+pub fn is_parquet(path: &Path) -> Result<bool> {
+    Ok(guarded(path, || recognise(path))? == Format::Parquet)
+}
+
+/// The table in the file at `path`, with all its columns; `None` when the file holds spectra,
+/// images or observations, whose objects [`read`] gives.
+///
+/// Errors: the file cannot be used.
+pub fn open_table(path: &Path) -> Result<Option<Box<dyn Table>>> {
+    let table = guarded(path, || {
+        let format = recognise(path)?;
+        Ok(match format {
+            Format::Safetensors => None,
+            Format::Fits => survey::fits_table(path)?,
+            Format::Npz => survey::npz_table(path)?,
+            Format::VoTable | Format::GzippedVoTable => {
+                Some(survey::votable_table(path, source(path, format)?)?)
+            }
+            _ => Some(plain_table(path, format)?),
+        })
+    });
+    table.map_err(|error| error.in_file(path))
+}
+
+/// The rows of a table of [`open_table`], with the cells of the columns `wanted`.
+///
+/// Errors: see [`Table::rows`].
+pub fn table_rows(path: &Path, table: Box<dyn Table>, wanted: &[usize]) -> Result<Rows> {
+    let rows = guarded(path, || table.rows(wanted, 0..u64::MAX));
+    let rows = rows.map_err(|error| error.in_file(path))?;
+    Ok(Box::new(guarded_items(path.to_owned(), rows)))
+}
+
+/// What a reader gives, the file named in its errors; ends after a panic, since the reader's state
+/// is unknown then.
+fn guarded_items<T>(
+    path: PathBuf,
+    mut items: impl Iterator<Item = Result<T>>,
+) -> impl Iterator<Item = Result<T>> {
     let mut ended = false;
-    let next = move || {
+    std::iter::from_fn(move || {
         if ended {
             return None;
         }
-        let object = guarded(&path, || objects.next().transpose());
-        // After a panic the reader's state is unknown.
-        ended = matches!(&object, Err(error) if is_panic(&error.problem));
-        object.map_err(|error| error.in_file(&path)).transpose()
-    };
-    Ok(Box::new(std::iter::from_fn(next)))
+        let item = guarded(&path, || items.next().transpose());
+        ended = matches!(&item, Err(error) if is_panic(&error.problem));
+        item.map_err(|error| error.in_file(&path)).transpose()
+    })
 }
 
 /// The number of objects of the file at `path`, bad ones included, where its container says it
@@ -159,27 +201,10 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let objects = match format {
         Format::Fits => survey::read_fits(path, options)?,
         Format::Npz => survey::read_npz(path, options)?,
-        Format::Parquet => {
-            survey::catalogue::read(path, Box::new(ParquetTable::open(path)?), options)?
+        Format::VoTable | Format::GzippedVoTable => {
+            survey::read_votable(path, source(path, format)?, options)?
         }
-        _ => {
-            let file = open_file(path)?;
-            let source: Box<dyn Read + Send> = match format {
-                Format::GzippedText | Format::GzippedVoTable => {
-                    Box::new(MultiGzDecoder::new(BufReader::new(file)))
-                }
-                _ => Box::new(file),
-            };
-            match format {
-                Format::VoTable | Format::GzippedVoTable => {
-                    survey::read_votable(path, source, options)?
-                }
-                _ => {
-                    let table = CsvTable::open(path, source)?;
-                    survey::catalogue::read(path, Box::new(table), options)?
-                }
-            }
-        }
+        _ => survey::read_table(path, &|| plain_table(path, format), options)?,
     };
     let options = options.clone();
     Ok(Box::new(objects.map(move |object| {
@@ -189,6 +214,25 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
         }
         finish(object, &options)
     })))
+}
+
+/// The table of a file that can hold nothing else.
+fn plain_table(path: &Path, format: Format) -> Result<Box<dyn Table>> {
+    if format == Format::Parquet {
+        return Ok(Box::new(ParquetTable::open(path)?));
+    }
+    Ok(Box::new(CsvTable::open(path, source(path, format)?)?))
+}
+
+/// The text of a file, inflated.
+fn source(path: &Path, format: Format) -> Result<Box<dyn Read + Send>> {
+    let file = open_file(path)?;
+    Ok(match format {
+        Format::GzippedText | Format::GzippedVoTable => {
+            Box::new(MultiGzDecoder::new(BufReader::new(file)))
+        }
+        _ => Box::new(file),
+    })
 }
 
 /// Pads where asked, and checks.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod crossmatch;
 pub mod demo;
 pub mod detokenize;
 pub mod embed;

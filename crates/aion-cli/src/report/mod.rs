@@ -3,7 +3,8 @@
 //! [`study`] asks the model everything; the other modules only show the answers: [`terminal`] as a
 //! table, `chart`, `picture` and the modules named after a figure as SVG and PNG, [`page`] as a
 //! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
-//! at all. [`sky_map`] is drawn for `aion inspect`.
+//! at all. [`sky_map`] is drawn for `aion inspect`,
+//! [`separation_figure`] for `aion crossmatch`.
 
 pub mod agreement;
 pub mod ask;
@@ -25,6 +26,7 @@ pub mod questions;
 pub mod sample_figures;
 pub mod scatter_figure;
 pub mod sections;
+pub mod separation_figure;
 pub mod sky_map;
 pub mod spectral_lines;
 pub mod spectrum_figure;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod composition;
+mod crossmatch;
 mod demo;
 mod fetch;
 mod inspect;

@@ -190,7 +190,8 @@ fn rows_of(path: &Path, names: &[String], batch: &RecordBatch) -> Result<Vec<Row
     Ok(rows)
 }
 
-fn cells(column: &ArrayRef) -> Option<Vec<Cell>> {
+/// The cells of a column; none where its type is not read.
+pub(crate) fn cells(column: &ArrayRef) -> Option<Vec<Cell>> {
     Some(match column.data_type() {
         DataType::Int8 => integers::<Int8Type>(column),
         DataType::Int16 => integers::<Int16Type>(column),

@@ -203,7 +203,7 @@ impl Layout {
     }
 
     /// Refuses a row whose arrays contradict each other or that lacks numbers.
-    pub(super) fn check(&self, row: &Row) -> Result<()> {
+    pub(crate) fn check(&self, row: &Row) -> Result<()> {
         if row.numbers.len() != self.numbers {
             let problem = format!(
                 "the row has {} numbers beside its modalities, expected {}",

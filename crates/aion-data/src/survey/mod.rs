@@ -1,5 +1,6 @@
 //! What surveys publish: the only place that names their columns, headers and file layouts.
 
+pub mod astrometry;
 pub mod band_set;
 pub mod catalogue;
 pub mod column_map;
@@ -11,6 +12,7 @@ pub mod flux_unit;
 mod gaia;
 pub mod hsc;
 pub mod legacy_survey;
+pub mod pairs;
 pub mod redshifts;
 pub mod sdss;
 pub mod sdss_image;
@@ -79,6 +81,38 @@ pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
     Ok(table.row_count())
 }
 
+/// The table of a FITS file, if possible one with positions; `None` when the file holds spectra or
+/// images.
+///
+/// Errors: a damaged file, no table.
+pub fn fits_table(path: &Path) -> Result<Option<Box<dyn Table>>> {
+    let file = FitsFile::open(path)?;
+    if desi::recognises(&file) || sdss_plate::recognises(&file) || !is_table(&file) {
+        return Ok(None);
+    }
+    let has_position = |&hdu: &usize| {
+        let layout = columns::layout(&file.columns(hdu), None);
+        file.is_table(hdu) && layout.position.is_some()
+    };
+    Ok(Some(match (0..file.len()).find(has_position) {
+        Some(hdu) => Box::new(FitsTable::open(file, hdu)?),
+        None => Box::new(table_of_objects(file, &ReadOptions::default())?.1),
+    }))
+}
+
+/// The table of a NumPy archive; `None` when it holds an image.
+///
+/// Errors: a damaged file.
+pub fn npz_table(path: &Path) -> Result<Option<Box<dyn Table>>> {
+    let file = NpzFile::open(path)?;
+    Ok(
+        match hsc::recognises_arrays(&file) || desi::recognises_arrays(&file) {
+            true => None,
+            false => Some(Box::new(file.into_table())),
+        },
+    )
+}
+
 /// Whether the file is neither a spectrum nor an image.
 fn is_table(file: &FitsFile) -> bool {
     let is_image = |hdu| cutout::is_image(file, hdu);
@@ -143,6 +177,20 @@ pub fn files_replaced_by(path: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The first table of a VOTable with positions.
+///
+/// Errors: a damaged file, no such table.
+pub fn votable_table(path: &Path, source: Box<dyn Read + Send>) -> Result<Box<dyn Table>> {
+    let mut tables = VoTable::open(path, source);
+    while tables.next_table()? {
+        if columns::layout(tables.columns(), None).position.is_some() {
+            return Ok(Box::new(tables));
+        }
+    }
+    let what = Problem::Missing("a table with columns of position (ra and dec)".into());
+    Err(DataError::new(Place::file(path), what))
+}
+
 /// The files whose pixels are read together with those of `path`, itself included; none when it is
 /// not one of a set of one-band images.
 pub fn files_read_with(path: &Path) -> Vec<PathBuf> {
@@ -181,7 +229,26 @@ fn read_image(mut file: FitsFile, options: &ReadOptions) -> Result<Object> {
 
 fn read_tables(file: FitsFile, options: &ReadOptions) -> Result<Objects> {
     let (path, table) = table_of_objects(file, options)?;
-    catalogue::read(&path, Box::new(table), options)
+    if !pairs::recognises(table.columns()) {
+        return catalogue::read(&path, Box::new(table), options);
+    }
+    let open = || -> Result<Box<dyn Table>> {
+        Ok(Box::new(
+            table_of_objects(FitsFile::open(&path)?, options)?.1,
+        ))
+    };
+    read_table(&path, &open, options)
+}
+
+/// The objects of a table: one a row, be it a pair or not.
+///
+/// Errors: no recognised column, a column that is wrong.
+pub fn read_table(path: &Path, open: pairs::Open, options: &ReadOptions) -> Result<Objects> {
+    let table = open()?;
+    if pairs::recognises(table.columns()) {
+        return pairs::read(open, &|open| read_table(path, open, options), options);
+    }
+    catalogue::read(path, table, options)
 }
 
 /// The first table with a recognised column, or the first of all.

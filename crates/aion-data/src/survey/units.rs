@@ -17,7 +17,7 @@ pub(super) const MAGNITUDE: &str = "mag";
 const DEGREE: &str = "deg";
 
 /// Spellings (see [`spelling`]) of units that convert to the unit of a modality, with the factor.
-const CONVERSIONS: [(&str, &[(&str, f64)]); 7] = [
+const CONVERSIONS: [(&str, &[(&str, f64)]); 9] = [
     (
         NANOMAGGY,
         &[
@@ -57,6 +57,20 @@ const CONVERSIONS: [(&str, &[(&str, f64)]); 7] = [
         ],
     ),
     ("arcsec2", &[("arcsec2", 1.0), ("arcsecond2", 1.0)]),
+    (
+        "mas yr-1",
+        &[
+            ("masyr-1", 1.0),
+            ("mas/yr", 1.0),
+            ("mas/year", 1.0),
+            ("arcsecyr-1", 1e3),
+            ("arcsec/yr", 1e3),
+        ],
+    ),
+    (
+        "yr",
+        &[("yr", 1.0), ("year", 1.0), ("years", 1.0), ("a", 1.0)],
+    ),
     (
         "mas",
         &[

@@ -251,7 +251,10 @@ fn redshifts_and_exposures_beside_a_coadd_are_not_objects_again() {
         without_repeats(vec![redrock.clone(), spectra.clone()]),
         [spectra]
     );
-    assert_eq!(without_repeats(vec![redrock.clone()]), vec![redrock.clone()]);
+    assert_eq!(
+        without_repeats(vec![redrock.clone()]),
+        vec![redrock.clone()]
+    );
     assert_eq!(objects(&redrock).len(), 5);
 }
 
