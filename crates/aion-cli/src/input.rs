@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aion_codec::catalog::CODES_PER_SOURCE;
+use aion_data::format::partitions::partitions;
 use aion_data::reader::{self, ReadOptions};
 use aion_data::tensor_files::TensorFile;
 use aion_data::token_files::TokenReader;
@@ -33,6 +34,8 @@ const DATA_EXTENSIONS: &[&str] = &[
     "votable",
     "xml",
     "npz",
+    "hdf5",
+    "h5",
 ];
 
 /// A file of the input.
@@ -110,6 +113,14 @@ fn add_pattern(pattern: &str, files: &mut Vec<InputFile>) -> Result<()> {
 }
 
 fn add_directory(folder: &Path, files: &mut Vec<InputFile>) -> Result<()> {
+    if let Some(found) = partitions(folder)? {
+        let file = |path| InputFile {
+            path,
+            listed: false,
+        };
+        files.extend(found.into_iter().map(file));
+        return Ok(());
+    }
     let entries = fs::read_dir(folder).map_err(|error| io_error(folder, error))?;
     let mut found = Vec::new();
     for entry in entries {

@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use crate::check::{MIN_PIXELS, check, pad_to};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::csv_table::CsvTable;
+use crate::format::hdf5_table::{self, Hdf5Table};
 use crate::format::parquet_table::ParquetTable;
 use crate::format::table::{Rows, Table, within};
 use crate::modality::{ModalityId, Survey};
@@ -57,8 +58,8 @@ pub type Objects = Box<dyn Iterator<Item = Result<Object>> + Send>;
 /// images and tables, Parquet, VOTable, CSV and NumPy tables. Tables are streamed.
 ///
 /// Errors: the outer one means that the file cannot be used (unreadable, truncated, unrecognised,
-/// no objects, or none in `options.rows`); an inner one that the object cannot. Both name file, object and field as far as
-/// they are known.
+/// no objects, or none in `options.rows`); an inner one that the object cannot. Both name file,
+/// object and field as far as they are known.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Objects> {
     let opened = guarded(path, || {
         let mut objects = open(path, options)?.peekable();
@@ -130,6 +131,7 @@ pub fn num_objects(path: &Path) -> Option<u64> {
     let count = guarded(path, || match recognise(path)? {
         Format::Safetensors => Ok(Some(ObservationFile::open(path)?.len() as u64)),
         Format::Parquet => Ok(ParquetTable::open(path)?.row_count()),
+        Format::Hdf5 => Ok(Hdf5Table::open(path)?.row_count()),
         Format::Fits => survey::rows_of_fits(path),
         _ => Ok(None),
     });
@@ -180,6 +182,7 @@ fn is_panic(problem: &Problem) -> bool {
 enum Format {
     Fits,
     Npz,
+    Hdf5,
     Parquet,
     Safetensors,
     Text,
@@ -218,10 +221,11 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Objects> {
 
 /// The table of a file that can hold nothing else.
 fn plain_table(path: &Path, format: Format) -> Result<Box<dyn Table>> {
-    if format == Format::Parquet {
-        return Ok(Box::new(ParquetTable::open(path)?));
-    }
-    Ok(Box::new(CsvTable::open(path, source(path, format)?)?))
+    Ok(match format {
+        Format::Parquet => Box::new(ParquetTable::open(path)?),
+        Format::Hdf5 => Box::new(Hdf5Table::open(path)?),
+        _ => Box::new(CsvTable::open(path, source(path, format)?)?),
+    })
 }
 
 /// The text of a file, inflated.
@@ -295,6 +299,7 @@ fn recognise(path: &Path) -> Result<Format> {
     let text = || !start.contains(&0) && text();
     Ok(match start.as_slice() {
         [b'S', b'I', b'M', b'P', b'L', b'E', b' ', b' ', b'=', ..] => Format::Fits,
+        start if start.starts_with(&hdf5_table::SIGNATURE) => Format::Hdf5,
         [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Format::Npz,
         [_, _, _, _, _, _, _, 0, b'{', ..] => Format::Safetensors,
@@ -302,7 +307,8 @@ fn recognise(path: &Path) -> Result<Format> {
         _ if text() => Format::Text,
         other => {
             let what = known_but_unread(other).unwrap_or(
-                "expected FITS, safetensors, Parquet, a NumPy archive (.npz), a VOTable or a text table",
+                "expected FITS, HDF5, safetensors, Parquet, a NumPy archive (.npz), a VOTable or a \
+                 text table",
             );
             return Err(DataError::new(
                 Place::file(path),
@@ -321,7 +327,6 @@ fn is_xml(start: &[u8]) -> bool {
 /// Formats that users may try, with what to bring instead.
 fn known_but_unread(start: &[u8]) -> Option<&'static str> {
     Some(match start {
-        [0x89, b'H', b'D', b'F', ..] => "HDF5; expected FITS, safetensors, Parquet or CSV",
         [0xff, 0xd8, 0xff, ..] | [0x89, b'P', b'N', b'G', ..] => {
             "a picture for viewing, whose stretch cannot be undone; expected the FITS cutout"
         }

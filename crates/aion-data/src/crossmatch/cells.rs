@@ -1,17 +1,21 @@
 //! Cells of tables as Arrow columns, and Arrow columns of one meaning brought to one type.
 //!
 //! Parquet files keep their own types. Other containers give [`Cell`]s, whose type is found batch by
-//! batch and widened where batches differ: nothing, whole numbers, real numbers, text; lists of
-//! single precision where that loses nothing, else of double precision. Text that spells a number
+//! batch and widened where batches differ: nothing, whole numbers, real numbers, text, true or false;
+//! lists of single precision where that loses nothing, else of double precision; arrays as lists of
+//! lists. Text that spells a number
 //! as a computer would becomes one; `007` stays text.
 
 use std::sync::Arc;
 
-use arrow_array::builder::{Float32Builder, Float64Builder, ListBuilder};
+use arrow_array::builder::{
+    ArrayBuilder, Float32Builder, Float64Builder, ListBuilder, StringBuilder, make_builder,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, Float64Array, Int64Array, NullArray, StringArray, UInt64Array, new_null_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, NullArray, StringArray,
+    UInt64Array, new_null_array,
 };
 use arrow_schema::{DataType, Field};
 
@@ -29,6 +33,11 @@ enum Shape {
     Text,
     Singles,
     Doubles,
+    Flag,
+    Words,
+    Bytes,
+    /// Of so many axes.
+    Array(usize),
 }
 
 impl Shape {
@@ -37,6 +46,10 @@ impl Shape {
             Cell::Missing => Shape::Nothing,
             Cell::Integer(value) => Shape::of_whole(*value),
             Cell::Number(_) => Shape::Real,
+            Cell::Flag(_) => Shape::Flag,
+            Cell::Words(_) => Shape::Words,
+            Cell::Bytes(_) => Shape::Bytes,
+            Cell::Array(array) => Shape::Array(array.shape.len()),
             Cell::Text(text) => match text.parse::<i128>() {
                 Ok(value) if value.to_string() == *text => Shape::of_whole(value),
                 Ok(_) => Shape::Text,
@@ -100,6 +113,33 @@ pub(super) fn array<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> ArrayR
                 .collect::<Float64Array>(),
         ),
         Shape::Text => Arc::new(cells.map(Cell::label).collect::<StringArray>()),
+        Shape::Flag => Arc::new(
+            cells
+                .map(|cell| match cell {
+                    Cell::Flag(value) => Some(*value),
+                    _ => None,
+                })
+                .collect::<BooleanArray>(),
+        ),
+        Shape::Bytes => Arc::new(
+            cells
+                .map(|cell| match cell {
+                    Cell::Bytes(bytes) => Some(bytes.as_slice()),
+                    _ => None,
+                })
+                .collect::<BinaryArray>(),
+        ),
+        Shape::Words => {
+            let mut list = ListBuilder::new(StringBuilder::new());
+            for cell in cells {
+                match cell {
+                    Cell::Words(words) => list.append_value(words.iter().map(Some)),
+                    _ => list.append_null(),
+                }
+            }
+            Arc::new(list.finish())
+        }
+        Shape::Array(axes) => arrays(cells, axes),
         Shape::Singles => {
             let mut list = ListBuilder::new(Float32Builder::new());
             for cell in cells {
@@ -115,6 +155,41 @@ pub(super) fn array<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> ArrayR
                 list.append_option(values.map(|v| v.into_iter().map(Some)));
             }
             Arc::new(list.finish())
+        }
+    }
+}
+
+/// Arrays of the same number of axes as lists of lists.
+fn arrays<'a>(cells: impl Iterator<Item = &'a Cell>, axes: usize) -> ArrayRef {
+    let list = |of, _| DataType::new_list(of, true);
+    let of = (0..axes).fold(DataType::Float32, list);
+    let mut builder = make_builder(&of, 0);
+    for cell in cells {
+        let list = builder.as_any_mut().downcast_mut::<Lists>();
+        match (list, cell) {
+            (Some(list), Cell::Array(array)) => {
+                put(list.values(), &array.shape, &array.values);
+                list.append(true);
+            }
+            (Some(list), _) => list.append(false),
+            (None, _) => {}
+        }
+    }
+    builder.finish()
+}
+
+type Lists = ListBuilder<Box<dyn ArrayBuilder>>;
+
+/// Adds the parts of an array along its first axis.
+fn put(builder: &mut Box<dyn ArrayBuilder>, shape: &[usize], values: &[f32]) {
+    if let Some(numbers) = builder.as_any_mut().downcast_mut::<Float32Builder>() {
+        numbers.append_slice(values);
+    } else if let Some(list) = builder.as_any_mut().downcast_mut::<Lists>()
+        && let Some((axis, rest)) = shape.split_first()
+    {
+        for part in values.chunks((values.len() / axis.max(&1)).max(1)) {
+            put(list.values(), rest, part);
+            list.append(true);
         }
     }
 }
@@ -233,6 +308,28 @@ mod tests {
         let wide = widened(&singles, &to).expect("fits");
         assert_eq!(wide.data_type(), &to);
         assert!(wide.is_null(1));
+    }
+
+    #[test]
+    fn arrays_are_lists_of_lists() {
+        let cell = Cell::Array(crate::format::table::Array {
+            shape: vec![2, 3],
+            values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+        });
+        let arrays = array([cell, Cell::Missing].iter());
+        let rows = arrays.as_list::<i32>();
+        assert!(rows.is_null(1));
+        let row = rows.value(0);
+        let second = row.as_list::<i32>().value(1);
+        assert_eq!(
+            second.as_primitive::<Float32Type>().values(),
+            &[3.0, 4.0, 5.0]
+        );
+        let words = array([Cell::Words(vec!["g".into()])].iter());
+        let list = words.as_list::<i32>().value(0);
+        assert_eq!(list.as_string::<i32>().value(0), "g");
+        assert_eq!(of(&[Cell::Flag(true), Cell::Missing]), DataType::Boolean);
+        assert_eq!(of(&[Cell::Bytes(vec![0xff])]), DataType::Binary);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::crossmatch::positions::{FileRows, Positions};
 use crate::crossmatch::statistics::Report;
 use crate::crossmatch::{Options, rows};
 use crate::error::{DataError, Place, Problem, Result};
-use crate::format::parquet_table;
+use crate::format::arrow_cells;
 use crate::format::table::Cell;
 use crate::output_format::OutputFormat;
 use crate::parquet_file::{damaged, write_parquet};
@@ -315,8 +315,8 @@ fn write_csv(
             let batch = batch?;
             let mut columns = Vec::with_capacity(batch.num_columns());
             for (field, column) in schema.fields().iter().zip(batch.columns()) {
-                let cells = parquet_table::cells(column).ok_or_else(|| array(field.name()))?;
-                if cells.iter().any(|cell| matches!(cell, Cell::List(_))) {
+                let cells = arrow_cells::cells(column).ok_or_else(|| array(field.name()))?;
+                if cells.iter().any(Cell::is_array) {
                     return Err(array(field.name()));
                 }
                 columns.push(cells);

@@ -12,7 +12,7 @@ use fits_well::table::{
 
 use crate::error::{DataError, Problem, Result};
 use crate::format::fits::{FitsFile, problem};
-use crate::format::table::{Cell, Column, Row, Rows, Table};
+use crate::format::table::{Cell, Column, Row, Rows, Table, array_cell};
 
 /// Bytes of rows held at a time.
 const WINDOW_BYTES: usize = 8 << 20;
@@ -178,7 +178,15 @@ fn text_cells(
     let mut values = ColumnData::Character(Vec::new());
     reader.raw_into(&mut values)?;
     let bytes = values.as_character().unwrap_or_default();
-    Ok(bytes.chunks(column.tform.repeat()).map(text).collect())
+    let rows = bytes.chunks(column.tform.repeat());
+    let shape = axes(column)?;
+    let (Some(&width), true) = (shape.last(), shape.len() > 1) else {
+        return Ok(rows.map(text).collect());
+    };
+    let word = |field: &[u8]| text(field).label().unwrap_or_default();
+    Ok(rows
+        .map(|row| Cell::Words(row.chunks(width.max(1)).map(word).collect()))
+        .collect())
 }
 
 fn text(field: &[u8]) -> Cell {
@@ -193,9 +201,12 @@ fn logical_cells(
 ) -> std::result::Result<Vec<Cell>, FitsError> {
     let mut values = ColumnData::Logical(Vec::new());
     reader.raw_into(&mut values)?;
+    let shape = axes(column)?;
+    let number = |value: &Option<bool>| value.map_or(f64::NAN, |v| if v { 1.0 } else { 0.0 });
     let flag = |row: &[Option<bool>]| match row {
-        [Some(value)] => Cell::Text(value.to_string()),
-        _ => Cell::Missing,
+        [Some(value)] => Cell::Flag(*value),
+        [None] => Cell::Missing,
+        _ => array_cell(shape.clone(), row.iter().map(number)),
     };
     let values = values.as_logical().unwrap_or_default();
     Ok(values.chunks(column.tform.repeat()).map(flag).collect())
@@ -212,9 +223,26 @@ fn real_cells(
         0 => vec![Cell::Missing; count],
         1 => values.into_iter().map(Cell::from_number).collect(),
         repeat => {
+            let shape = axes(column)?;
             let rows = values.chunks(repeat);
-            rows.map(|row| Cell::List(row.to_vec())).collect()
+            rows.map(|row| array_cell(shape.clone(), row.iter().copied()))
+                .collect()
         }
+    })
+}
+
+/// The axes of a cell, slowest first: those that `TDIM` states, or one.
+fn axes(column: &FitsColumn) -> std::result::Result<Vec<usize>, FitsError> {
+    let repeat = column.tform.repeat();
+    let stated = column.tdim()?.unwrap_or_default();
+    let product = stated
+        .iter()
+        .try_fold(1, |n: usize, &axis| n.checked_mul(axis));
+    Ok(match product {
+        Some(product) if product == repeat && !stated.is_empty() => {
+            stated.iter().rev().copied().collect()
+        }
+        _ => vec![repeat],
     })
 }
 

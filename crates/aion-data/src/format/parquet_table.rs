@@ -1,32 +1,33 @@
-//! Parquet files as tables: numbers, text, booleans and lists of numbers in top-level columns.
+//! Parquet files as tables. The fields of a struct are columns of their own, named
+//! `struct.field`, and only those wanted are read, a few rows at a time.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{DataError, Place, Problem, Result};
+use crate::format::arrow_cells::cells_at;
 use crate::format::ecsv;
-use crate::format::table::{Cell, Column, Row, Rows, Table};
+use crate::format::table::{Column, Row, Rows, Table};
 use crate::modality::ModalityId;
 
-/// Rows decoded at a time.
+/// Rows decoded at a time, and about how many bytes of them.
 const BATCH: usize = 1024;
+const BATCH_BYTES: u64 = 8 << 20;
+/// Structs within structs that are followed.
+const DEEPEST: usize = 8;
 
 /// An open Parquet file.
 pub struct ParquetTable {
     path: PathBuf,
     columns: Vec<Column>,
+    fields: Vec<Field>,
     builder: ParquetRecordBatchReaderBuilder<File>,
 }
 
@@ -43,15 +44,85 @@ impl ParquetTable {
             .map_err(|error| container(path, error.to_string()))?;
         refuse_tokens(path, builder.schema())?;
         let units = astropy_units(&builder).map_err(|reason| container(path, reason))?;
-        let columns = builder.schema().fields().iter().map(|field| Column {
-            name: field.name().clone(),
-            unit: units.get(field.name()).cloned(),
+        let mut fields = Vec::new();
+        let mut leaf = 0;
+        for field in builder.schema().fields() {
+            add_fields(field, &[], &mut leaf, &mut fields);
+        }
+        let columns = fields.iter().map(|field| {
+            let name = field.path.join(".");
+            let unit = units.get(&name).cloned();
+            Column { name, unit }
         });
         Ok(ParquetTable {
             path: path.to_owned(),
             columns: columns.collect(),
+            fields,
             builder,
         })
+    }
+
+    /// Rows decoded at a time: fewer where they are long.
+    fn batch_rows(&self, groups: &[usize], leaves: &[usize]) -> usize {
+        let metadata = self.builder.metadata();
+        let groups = groups
+            .iter()
+            .filter_map(|&group| metadata.row_groups().get(group));
+        let (mut rows, mut bytes) = (0u64, 0u64);
+        for group in groups {
+            let columns = leaves.iter().filter_map(|&leaf| group.columns().get(leaf));
+            let sizes =
+                columns.map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(0));
+            bytes = bytes.saturating_add(sizes.sum());
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
+        }
+        let row_bytes = (bytes / rows.max(1)).max(1);
+        ((BATCH_BYTES / row_bytes) as usize).clamp(1, BATCH)
+    }
+}
+
+/// A column of the table: where it stands in the schema, and its leaves among all leaves.
+struct Field {
+    path: Vec<String>,
+    leaves: Range<usize>,
+}
+
+/// Adds a field, or, of a struct (also of a list of structs), the fields within it.
+fn add_fields(field: &FieldRef, above: &[String], leaf: &mut usize, fields: &mut Vec<Field>) {
+    let mut path = above.to_vec();
+    path.push(field.name().clone());
+    let inner = match field.data_type() {
+        DataType::Struct(inner) => Some(inner),
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(inner) => Some(inner),
+            _ => None,
+        },
+        _ => None,
+    };
+    match inner.filter(|_| path.len() < DEEPEST) {
+        Some(inner) => {
+            for field in inner {
+                add_fields(field, &path, leaf, fields);
+            }
+        }
+        None => {
+            let first = *leaf;
+            *leaf += leaves(field.data_type());
+            let leaves = first..*leaf;
+            fields.push(Field { path, leaves });
+        }
+    }
+}
+
+/// The number of leaves of a type.
+fn leaves(of: &DataType) -> usize {
+    match of {
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => leaves(item.data_type()),
+        _ => 1,
     }
 }
 
@@ -97,20 +168,22 @@ impl Table for ParquetTable {
     }
 
     fn rows(self: Box<Self>, wanted: &[usize], range: Range<u64>) -> Result<Rows> {
-        let names: Vec<String> = wanted
-            .iter()
-            .filter_map(|&index| Some(self.columns.get(index)?.name.clone()))
+        let fields = wanted.iter().filter_map(|&index| self.fields.get(index));
+        let leaves: Vec<usize> = fields
+            .clone()
+            .flat_map(|field| field.leaves.clone())
             .collect();
-        let roots = wanted.iter().copied();
-        let mask = ProjectionMask::roots(self.builder.parquet_schema(), roots);
+        let paths: Vec<Vec<String>> = fields.map(|field| field.path.clone()).collect();
         let groups = GroupsInRange::of(&self.builder, &range);
+        let batch_rows = self.batch_rows(&groups.groups, &leaves);
+        let mask = ProjectionMask::leaves(self.builder.parquet_schema(), leaves);
         let batches = self
             .builder
             .with_row_groups(groups.groups)
             .with_offset(groups.offset)
             .with_limit(groups.limit)
             .with_projection(mask)
-            .with_batch_size(BATCH)
+            .with_batch_size(batch_rows)
             .build()
             .map_err(|error| container(&self.path, error.to_string()))?;
         let path = self.path;
@@ -122,7 +195,7 @@ impl Table for ParquetTable {
                 }
                 let rows = batch
                     .map_err(|error| container(&path, error.to_string()))
-                    .and_then(|batch| rows_of(&path, &names, &batch));
+                    .and_then(|batch| rows_of(&path, &paths, &batch));
                 damaged = rows.is_err();
                 Some(match rows {
                     Ok(rows) => rows.into_iter().map(Ok).collect(),
@@ -172,94 +245,20 @@ fn container(path: &Path, reason: String) -> DataError {
     DataError::new(Place::file(path), problem)
 }
 
-fn rows_of(path: &Path, names: &[String], batch: &RecordBatch) -> Result<Vec<Row>> {
-    let mut rows = vec![Row::with_capacity(names.len()); batch.num_rows()];
-    for name in names {
-        let place = || Place::file(path).with_field(name);
-        let column = batch
-            .column_by_name(name)
-            .ok_or_else(|| DataError::new(place(), Problem::Missing("column".into())))?;
-        let cells = cells(column).ok_or_else(|| {
-            let what = format!("columns of type {} are not read", column.data_type());
-            DataError::new(place(), Problem::Values(what))
-        })?;
+fn rows_of(path: &Path, fields: &[Vec<String>], batch: &RecordBatch) -> Result<Vec<Row>> {
+    let mut rows = vec![Row::with_capacity(fields.len()); batch.num_rows()];
+    for field in fields {
+        let place = || Place::file(path).with_field(field.join("."));
+        let column = field
+            .split_first()
+            .and_then(|(root, within)| Some((batch.column_by_name(root)?, within)));
+        let (column, within) =
+            column.ok_or_else(|| DataError::new(place(), Problem::Missing("column".into())))?;
+        let cells = cells_at(column, within)
+            .map_err(|reason| DataError::new(place(), Problem::Values(reason)))?;
         for (row, cell) in rows.iter_mut().zip(cells) {
             row.push(cell);
         }
     }
     Ok(rows)
-}
-
-/// The cells of a column; none where its type is not read.
-pub(crate) fn cells(column: &ArrayRef) -> Option<Vec<Cell>> {
-    Some(match column.data_type() {
-        DataType::Int8 => integers::<Int8Type>(column),
-        DataType::Int16 => integers::<Int16Type>(column),
-        DataType::Int32 => integers::<Int32Type>(column),
-        DataType::Int64 => integers::<Int64Type>(column),
-        DataType::UInt8 => integers::<UInt8Type>(column),
-        DataType::UInt16 => integers::<UInt16Type>(column),
-        DataType::UInt32 => integers::<UInt32Type>(column),
-        DataType::UInt64 => integers::<UInt64Type>(column),
-        DataType::Float32 => reals::<Float32Type>(column),
-        DataType::Float64 => reals::<Float64Type>(column),
-        DataType::Boolean => {
-            let label = |value: bool| Cell::Text(value.to_string());
-            let values = column.as_boolean().iter();
-            values
-                .map(|value| value.map_or(Cell::Missing, label))
-                .collect()
-        }
-        DataType::Utf8 => {
-            let values = column.as_string::<i32>().iter();
-            values
-                .map(|value| value.map_or(Cell::Missing, Cell::from_text))
-                .collect()
-        }
-        DataType::Binary => {
-            let label = |value: &[u8]| Cell::from_text(&String::from_utf8_lossy(value));
-            let values = column.as_binary::<i32>().iter();
-            values
-                .map(|value| value.map_or(Cell::Missing, label))
-                .collect()
-        }
-        DataType::List(_) => {
-            let lists = column.as_list::<i32>().iter().map(|list| match list {
-                None => Some(Cell::Missing),
-                Some(list) => Some(Cell::List(numbers(&list)?)),
-            });
-            lists.collect::<Option<Vec<Cell>>>()?
-        }
-        _ => return None,
-    })
-}
-
-fn integers<T: ArrowPrimitiveType>(column: &ArrayRef) -> Vec<Cell>
-where
-    T::Native: Into<i128>,
-{
-    let values = column.as_primitive::<T>().iter();
-    values
-        .map(|value| value.map_or(Cell::Missing, |value| Cell::Integer(value.into())))
-        .collect()
-}
-
-fn reals<T: ArrowPrimitiveType>(column: &ArrayRef) -> Vec<Cell>
-where
-    T::Native: Into<f64>,
-{
-    let values = column.as_primitive::<T>().iter();
-    values
-        .map(|value| value.map_or(Cell::Missing, |value| Cell::from_number(value.into())))
-        .collect()
-}
-
-/// The numbers of a list, NaN where one is missing.
-fn numbers(list: &ArrayRef) -> Option<Vec<f64>> {
-    let number = |cell: &Cell| cell.number().ok();
-    let cells = cells(list)?;
-    cells
-        .iter()
-        .map(|cell| Some(number(cell)?.unwrap_or(f64::NAN)))
-        .collect()
 }

@@ -24,8 +24,35 @@ pub enum Cell {
     Number(f64),
     /// Anything written as text, numbers of a CSV file included.
     Text(String),
-    /// An array of numbers, NaN where a value is missing.
+    /// True or false.
+    Flag(bool),
+    /// An array of numbers along one axis, NaN where a value is missing; truth values are 1 and 0.
     List(Vec<f64>),
+    /// An array of numbers along several axes.
+    Array(Array),
+    /// Several texts.
+    Words(Vec<String>),
+    /// Bytes that are no text, such as a picture's.
+    Bytes(Vec<u8>),
+}
+
+/// Numbers along several axes, as a cell holds them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Axis lengths, slowest first. Where a container's lists are ragged, their product is not the
+    /// number of values.
+    pub shape: Vec<usize>,
+    /// The values, last axis fastest, NaN where one is missing; truth values are 1 and 0.
+    pub values: Vec<f32>,
+}
+
+/// The cell of an array with the axes `shape`.
+pub fn array_cell(shape: Vec<usize>, values: impl Iterator<Item = f64>) -> Cell {
+    if shape.len() < 2 {
+        return Cell::List(values.collect());
+    }
+    let values = values.map(|value| value as f32).collect();
+    Cell::Array(Array { shape, values })
 }
 
 /// The cells of one row, in the order asked for.
@@ -103,6 +130,8 @@ impl Cell {
                 [value] => Ok(Some(*value).filter(|value| !value.is_nan())),
                 _ => Err(format!("{} values, expected one", values.len())),
             },
+            Cell::Flag(value) => Err(format!("`{value}` is not a number")),
+            other => Err(format!("{}, expected one number", other.kind())),
         }
     }
 
@@ -127,13 +156,42 @@ impl Cell {
             Cell::Text(_) | Cell::Number(_) | Cell::List(_) => {
                 Err("identifiers are integers or text, not real numbers".into())
             }
+            other => Err(format!(
+                "identifiers are integers or text, not {}",
+                other.kind()
+            )),
+        }
+    }
+
+    /// Whether the cell holds more than one value, or bytes.
+    pub fn is_array(&self) -> bool {
+        matches!(
+            self,
+            Cell::List(_) | Cell::Array(_) | Cell::Words(_) | Cell::Bytes(_)
+        )
+    }
+
+    /// What the cell holds, for messages.
+    fn kind(&self) -> String {
+        match self {
+            Cell::Missing => "no value".into(),
+            Cell::Integer(_) | Cell::Number(_) => "a number".into(),
+            Cell::Flag(_) => "true or false".into(),
+            Cell::Text(text) => format!("`{}`", shortened(text)),
+            Cell::List(values) => format!("{} numbers", values.len()),
+            Cell::Array(array) => format!("an array of shape {:?}", array.shape),
+            Cell::Words(words) => format!("{} texts", words.len()),
+            Cell::Bytes(bytes) => format!("{} bytes", bytes.len()),
         }
     }
 
     /// The cell as text to carry along; `None` when it is missing.
     pub fn label(&self) -> Option<String> {
         match self {
-            Cell::Missing | Cell::List(_) => None,
+            Cell::Missing | Cell::List(_) | Cell::Array(_) | Cell::Words(_) | Cell::Bytes(_) => {
+                None
+            }
+            Cell::Flag(value) => Some(value.to_string()),
             Cell::Integer(value) => Some(value.to_string()),
             // Single precision keeps the digits that it was written with.
             Cell::Number(value) if f64::from(*value as f32) == *value => {

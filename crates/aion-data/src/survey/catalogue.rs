@@ -26,10 +26,7 @@ pub const SENTINELS: &str = "sentinels";
 /// real number, a number of coefficients that disagrees with them (the object).
 pub fn read(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result<Objects> {
     let mut columns = table.columns().to_vec();
-    let layout = match &options.columns {
-        Some(map) => map.layout(path, &mut columns, options.survey)?,
-        None => columns::layout(&columns, options.survey),
-    };
+    let layout = layout(path, &mut columns, options)?;
     if !is_used(&layout, options) {
         return Err(unrecognised(path, &columns));
     }
@@ -76,6 +73,23 @@ fn unrecognised(path: &Path, columns: &[Column]) -> DataError {
         columns::expected()
     );
     DataError::new(Place::file(path), Problem::Unrecognised(what))
+}
+
+/// What is read of a table with these columns, perhaps nothing.
+///
+/// Errors: a unit that cannot be converted, a column that the map of the options names and the
+/// table lacks.
+pub(super) fn plan(path: &Path, columns: &[Column], options: &ReadOptions) -> Result<Plan> {
+    let mut columns = columns.to_vec();
+    let layout = layout(path, &mut columns, options)?;
+    Plan::new(path, &columns, &layout)
+}
+
+fn layout(path: &Path, columns: &mut [Column], options: &ReadOptions) -> Result<Layout> {
+    match &options.columns {
+        Some(map) => map.layout(path, columns, options.survey),
+        None => Ok(columns::layout(columns, options.survey)),
+    }
 }
 
 /// Where each thing lies in a row of the wanted columns.
@@ -216,9 +230,10 @@ impl Plan {
         })
     }
 
+    /// The object in row `number`, counted from 1.
     pub(super) fn object(&self, number: usize, mut row: Row) -> Result<Object> {
         for masked in &self.masked {
-            let is_true = |cell: &Cell| matches!(cell, Cell::Text(text) if text == "true");
+            let is_true = |cell: &Cell| cell.label().is_some_and(|label| label == "true");
             if row.get(masked.mask).is_some_and(is_true)
                 && let Some(cell) = row.get_mut(masked.cell)
             {

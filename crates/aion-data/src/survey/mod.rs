@@ -12,6 +12,7 @@ pub mod flux_unit;
 mod gaia;
 pub mod hsc;
 pub mod legacy_survey;
+pub mod multimodal_universe;
 pub mod pairs;
 pub mod redshifts;
 pub mod sdss;
@@ -230,7 +231,7 @@ fn read_image(mut file: FitsFile, options: &ReadOptions) -> Result<Object> {
 fn read_tables(file: FitsFile, options: &ReadOptions) -> Result<Objects> {
     let (path, table) = table_of_objects(file, options)?;
     if !pairs::recognises(table.columns()) {
-        return catalogue::read(&path, Box::new(table), options);
+        return read_rows(&path, Box::new(table), options);
     }
     let open = || -> Result<Box<dyn Table>> {
         Ok(Box::new(
@@ -248,6 +249,13 @@ pub fn read_table(path: &Path, open: pairs::Open, options: &ReadOptions) -> Resu
     if pairs::recognises(table.columns()) {
         return pairs::read(open, &|open| read_table(path, open, options), options);
     }
+    read_rows(path, table, options)
+}
+
+fn read_rows(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result<Objects> {
+    if multimodal_universe::recognises(table.columns()) {
+        return multimodal_universe::read(path, table, options);
+    }
     catalogue::read(path, table, options)
 }
 
@@ -259,7 +267,10 @@ fn table_of_objects(file: FitsFile, options: &ReadOptions) -> Result<(PathBuf, F
         let what = "no image and no binary table; expected a spectrum, a cutout or a table";
         return Err(unrecognised(&path, what));
     };
-    let holds_objects = |&hdu: &usize| catalogue::holds_objects(&file.columns(hdu), options);
+    let holds_objects = |&hdu: &usize| {
+        let columns = file.columns(hdu);
+        catalogue::holds_objects(&columns, options) || multimodal_universe::recognises(&columns)
+    };
     let chosen = tables.iter().copied().find(holds_objects).unwrap_or(first);
     Ok((path, FitsTable::open(file, chosen)?))
 }

@@ -7,6 +7,7 @@ mod containers;
 mod desi;
 mod fixtures;
 mod images;
+mod multimodal_universe;
 mod native_images;
 mod properties;
 mod ranges;
