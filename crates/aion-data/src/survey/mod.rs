@@ -61,7 +61,8 @@ pub fn read_fits(path: &Path, options: &ReadOptions) -> Result<Objects> {
 }
 
 /// The number of objects of a FITS file that holds a table of them, or spectra as rows of images;
-/// `None` for other content, and for compressed files, which would have to be read.
+/// `None` for other content, for several tables, among which survey and column map decide, and for
+/// compressed files, which would have to be read.
 ///
 /// Errors: a damaged file.
 pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
@@ -75,7 +76,8 @@ pub fn rows_of_fits(path: &Path) -> Result<Option<u64>> {
     if sdss_plate::recognises(&file) {
         return Ok(sdss_plate::num_objects(&file));
     }
-    if !is_table(&file) {
+    let tables = (0..file.len()).filter(|&hdu| file.is_table(hdu));
+    if !is_table(&file) || tables.count() != 1 {
         return Ok(None);
     }
     let (_, table) = table_of_objects(file, &ReadOptions::default())?;

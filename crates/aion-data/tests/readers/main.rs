@@ -11,6 +11,7 @@ mod multimodal_universe;
 mod native_images;
 mod properties;
 mod ranges;
+mod sample_tables;
 mod samples;
 mod sdss;
 mod spectra;

@@ -34,7 +34,7 @@ fn close(found: f32, expected: f32) -> bool {
     (found - expected).abs() <= 2e-6 * expected.abs()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
