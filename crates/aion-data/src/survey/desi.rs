@@ -102,16 +102,43 @@ struct Spectra {
     file: FitsFile,
     arms: Arms,
     modality: ModalityId,
-    /// In order of their first row.
-    targets: Vec<Target>,
+    targets: Targets,
     about: Option<About>,
     redshifts: Option<Redshifts>,
 }
 
+/// What the rows of a file are spectra of.
+enum Targets {
+    /// Every row of something unnamed.
+    Rows(usize),
+    /// Targets in order of their first row.
+    Named(Vec<Target>),
+}
+
 /// One target: the rows that are its spectra, with the status of the fibre.
+#[derive(Clone)]
 struct Target {
     id: Option<i64>,
     rows: Vec<(usize, i64)>,
+}
+
+impl Targets {
+    fn len(&self) -> usize {
+        match self {
+            Targets::Rows(count) => *count,
+            Targets::Named(targets) => targets.len(),
+        }
+    }
+
+    fn get(&self, number: usize) -> Option<Target> {
+        match self {
+            Targets::Rows(count) => (number < *count).then(|| Target {
+                id: None,
+                rows: vec![(number, 0)],
+            }),
+            Targets::Named(targets) => targets.get(number).cloned(),
+        }
+    }
 }
 
 impl Spectra {
@@ -121,7 +148,7 @@ impl Spectra {
         let about = About::find(&file)?;
         let targets = match &about {
             Some(about) => targets(&mut file, about.hdu, arms.rows)?,
-            None => (0..arms.rows).map(unnamed).collect(),
+            None => Targets::Rows(arms.rows),
         };
         let redshifts = open_redshifts(file.path(), &targets)?;
         Ok(Spectra {
@@ -153,9 +180,9 @@ impl Spectra {
             }
             let sky = object.flags.get(OBJECT_TYPE).is_some_and(|of| of == SKY);
             if let (Some(redshifts), Some(id)) = (&mut self.redshifts, id) {
-                redshifts.add_to(&mut object, *id, sky)?;
+                redshifts.add_to(&mut object, id, sky)?;
             }
-            let spectrum = self.arms.coadd(&mut self.file, rows)?;
+            let spectrum = self.arms.coadd(&mut self.file, &rows)?;
             spectra::insert(&mut object, self.modality, spectrum);
             Ok(object)
         };
@@ -163,15 +190,8 @@ impl Spectra {
     }
 }
 
-fn unnamed(row: usize) -> Target {
-    Target {
-        id: None,
-        rows: vec![(row, 0)],
-    }
-}
-
 /// The targets of the FIBERMAP in HDU `hdu`, with their rows.
-fn targets(file: &mut FitsFile, hdu: usize, rows: usize) -> Result<Vec<Target>> {
+fn targets(file: &mut FitsFile, hdu: usize, rows: usize) -> Result<Targets> {
     let Some(ids) = whole_numbers(file, hdu, TARGET)? else {
         let place = file.place_in(hdu, TARGET);
         return Err(DataError::new(place, Problem::Missing("column".into())));
@@ -199,11 +219,11 @@ fn targets(file: &mut FitsFile, hdu: usize, rows: usize) -> Result<Vec<Target>> 
             }),
         }
     }
-    Ok(targets)
+    Ok(Targets::Named(targets))
 }
 
 /// The redshifts beside a file, if there are any; all its targets must be among them.
-fn open_redshifts(path: &Path, targets: &[Target]) -> Result<Option<Redshifts>> {
+fn open_redshifts(path: &Path, targets: &Targets) -> Result<Option<Redshifts>> {
     let mut beside = SPECTRA
         .iter()
         .filter_map(|from| beside(path, from, REDROCK.prefix));
@@ -211,15 +231,11 @@ fn open_redshifts(path: &Path, targets: &[Target]) -> Result<Option<Redshifts>> 
         return Ok(None);
     };
     let redshifts = Redshifts::open(&found, &REDROCK)?;
-    let Some(ids) = targets
-        .iter()
-        .map(|target| target.id)
-        .collect::<Option<Vec<i64>>>()
-    else {
+    let Targets::Named(targets) = targets else {
         let what = format!("{FIBERMAP}, by which {} is joined", found.display());
         return Err(DataError::new(Place::file(path), Problem::Missing(what)));
     };
-    redshifts.expect_all(ids.into_iter(), path)?;
+    redshifts.expect_all(targets.iter().filter_map(|target| target.id), path)?;
     Ok(Some(redshifts))
 }
 

@@ -52,7 +52,11 @@ fn valid_files() -> Vec<(&'static str, Vec<u8>)> {
         column("TARGETID", vec![1i64; 5]),
     ];
     let csv = "source_id,bp_coefficients,FLUX_G\n1,\"(1, 2)\",3\n2,\"[]\",x\n";
+    let [arm, plate, early] = native_spectra();
     vec![
+        ("arm", arm),
+        ("plate", plate),
+        ("early", early),
         ("gz", gzipped(csv.as_bytes())),
         ("csv", csv.into()),
         ("npz", std::fs::read(&npz).unwrap()),
@@ -64,6 +68,27 @@ fn valid_files() -> Vec<(&'static str, Vec<u8>)> {
         ("spec.gz", gzipped(&spec)),
         ("spec", spec),
     ]
+}
+
+/// One arm of DESI with a FIBERMAP, an SDSS plate, and a spectrum of an early SDSS release.
+fn native_spectra() -> [Vec<u8>; 3] {
+    let named = |name: &str| [("EXTNAME", text(name))];
+    let wavelengths = (0..20).map(|pixel| 4000.0 + 0.8 * pixel as f32).collect();
+    let arm = Fits::new()
+        .empty(&[])
+        .named_table("FIBERMAP", vec![column("TARGETID", vec![1i64, 2, 1])])
+        .image(&named("B_WAVELENGTH"), &[20], wavelengths)
+        .image(&named("B_FLUX"), &[3, 20], vec![1.0; 60])
+        .image(&named("B_IVAR"), &[3, 20], vec![1.0; 60]);
+    let grid = [("COEFF0", 3.6.into()), ("COEFF1", 1e-4.into())];
+    let plate = (0..3).fold(
+        Fits::new().image(&grid, &[2, 20], vec![1.0; 40]),
+        |fits, _| fits.image(&[], &[2, 20], vec![1.0; 40]),
+    );
+    let plate = plate.image(&[], &[2, 20], vec![0.0; 40]);
+    let plate = plate.table(vec![column("FIBERID", vec![1i32, 2])]);
+    let early = Fits::new().image(&grid, &[4, 20], vec![1.0; 80]);
+    [arm.bytes(), plate.bytes(), early.bytes()]
 }
 
 proptest! {
@@ -88,7 +113,7 @@ proptest! {
 
     #[test]
     fn no_damage_panics(
-        which in 0usize..7,
+        which in 0usize..10,
         spots in vec((0.0f64..1.0, any::<u8>()), 1..12),
         keep in prop_oneof![3 => Just(1.0), 1 => 0.0f64..1.0],
     ) {
