@@ -2,10 +2,11 @@
 
 use aion_data::reader::ReadOptions;
 use aion_data::{Problem, Survey};
+use fits_well::header::Value;
 
 use crate::fixtures::{
-    Fits, Folder, Spec, column, error, error_with, expect_error, gzipped, objects, objects_with,
-    scalar, spectrum,
+    Cards, Fits, Folder, Spec, column, error, error_with, expect_error, gzipped, objects,
+    objects_with, scalar, spectrum, text,
 };
 
 #[test]
@@ -171,4 +172,71 @@ fn spectra_without_information_are_refused_by_name() {
         &["tok_spectrum_sdss/wavelength", "not a positive number"],
     );
     assert!(matches!(error(&nan).problem, Problem::Values(_)));
+}
+
+/// A spectrum whose columns and header say what their units are.
+fn with_units(flux: &str, ivar: Option<&str>, header: Cards<'_>) -> Vec<u8> {
+    let mut ivars = column("IVAR", vec![4.0f32; 3]);
+    if let Some(unit) = ivar {
+        ivars = ivars.with_unit(unit);
+    }
+    let mut fluxes = column("FLUX", vec![1.0f32, 2.0, 3.0]);
+    if !flux.is_empty() {
+        fluxes = fluxes.with_unit(flux);
+    }
+    let pixels = vec![
+        fluxes,
+        column("LOGLAM", vec![3.6f32, 3.7, 3.8]),
+        ivars,
+        column("AND_MASK", vec![0i32; 3]),
+    ];
+    let about = vec![column("Z", vec![0.5f32])];
+    let file = Fits::new().empty(header).table(pixels).table(about);
+    file.bytes()
+}
+
+#[test]
+fn units_of_columns_and_headers_are_converted() {
+    let folder = Folder::new();
+    let read = |bytes: Vec<u8>| {
+        let object = objects(&folder.write("a.fits", bytes)).remove(0);
+        let spectrum = spectrum(&object, "tok_spectrum_sdss");
+        (spectrum.flux[1], spectrum.ivar[1])
+    };
+    let ours = "1e-17 erg/s/cm2/Angstrom";
+    assert_eq!(read(with_units(ours, None, &[])), (2.0, 4.0));
+    let tens = "1e-16 erg/s/cm2/Angstrom";
+    assert_eq!(read(with_units(tens, None, &[])), (20.0, 0.04));
+    let of_ivar = Some("1e34 s2 cm4 Angstrom2 / erg2");
+    assert_eq!(read(with_units(tens, of_ivar, &[])), (20.0, 4.0));
+    let header = [("BUNIT", text(tens))];
+    assert_eq!(read(with_units("", None, &header)), (20.0, 0.04));
+    // A column's own unit comes first.
+    assert_eq!(read(with_units(ours, None, &header)), (2.0, 4.0));
+}
+
+#[test]
+fn units_that_are_no_flux_density_are_refused() {
+    let folder = Folder::new();
+    let path = folder.write("a.fits", with_units("mag", None, &[]));
+    expect_error(&path, &["object a", "HDU 1 FLUX", "`mag`"]);
+    let path = folder.write("b.fits", with_units("", Some("Jy"), &[]));
+    expect_error(&path, &["object b", "HDU 1 IVAR", "`Jy`"]);
+    let path = folder.write("c.fits", with_units("", None, &[("BUNIT", text("adu"))]));
+    expect_error(&path, &["object c", "HDU 0 BUNIT", "`adu`"]);
+}
+
+#[test]
+fn wavelengths_in_air_are_refused_or_converted() {
+    let folder = Folder::new();
+    let header = [("VACUUM", Value::from(false))];
+    let path = folder.write("a.fits", with_units("", None, &header));
+    expect_error(&path, &["object a", "HDU 0 VACUUM", "in air"]);
+    let options = ReadOptions {
+        air_wavelengths: true,
+        ..ReadOptions::default()
+    };
+    let object = objects_with(&path, &options).remove(0);
+    let converted = spectrum(&object, "tok_spectrum_sdss").wavelength[2];
+    assert!((converted - 6_311.32).abs() < 0.01, "{converted}");
 }
