@@ -27,9 +27,12 @@ const PLUGGED: [&str; 5] = ["FIBERID", "RA", "DEC", "OBJTYPE", "SOURCETYPE"];
 
 /// The beginning of a plate's file name.
 const PLATE: &str = "spPlate-";
+/// The beginnings of the names of tables about its fibres: the best redshift, which is joined, all
+/// that were tried, and emission lines.
+const ABOUT: [&str; 3] = [ZBEST.prefix, "spZall-", "spZline-"];
 
 /// Redshifts by the spectroscopic pipeline.
-static ZBEST: RedshiftLayout = RedshiftLayout {
+const ZBEST: RedshiftLayout = RedshiftLayout {
     prefix: "spZbest-",
     key: "FIBERID",
     redshift: "Z",
@@ -64,9 +67,10 @@ pub fn num_objects(file: &FitsFile) -> Option<u64> {
     Some(*shape.first()? as u64)
 }
 
-/// The redshifts beside a plate, which are read with it.
+/// The tables beside a plate about its fibres, which hold no further objects.
 pub fn files_replaced_by(path: &Path) -> Vec<PathBuf> {
-    beside(path, PLATE, ZBEST.prefix).into_iter().collect()
+    let tables = ABOUT.iter().filter_map(|table| beside(path, PLATE, table));
+    tables.collect()
 }
 
 struct Plate {

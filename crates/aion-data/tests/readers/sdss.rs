@@ -51,6 +51,14 @@ fn redshifts_beside_a_plate_are_not_objects_again() {
     assert_eq!(objects(&redshifts).len(), 3);
     let folder = Folder::new();
     let alone = folder.write(PLATE, inflated(PLATE));
+    let tried = folder.write(
+        "spZall-0266-51630.fits",
+        inflated("spZbest-0266-51630.fits"),
+    );
+    assert_eq!(
+        without_repeats(vec![tried, alone.clone()]),
+        vec![alone.clone()]
+    );
     let first = results(&alone, &ReadOptions::default()).remove(0).unwrap();
     assert_eq!(scalar(&first, "tok_z"), None);
 }
