@@ -1,6 +1,6 @@
 //! Coadded images: sources through the point-spread function, sky and photon noise.
 
-use super::draws::Draws;
+use super::draws::{Draws, NORMAL};
 use super::passband::Passband;
 use super::scene::{Scene, SceneSource};
 use aion_data::observation::Image;
@@ -93,6 +93,13 @@ impl Camera {
             flux,
             ivar: Some(ivar),
         }
+    }
+
+    /// Passes over the random numbers of [`Camera::expose`].
+    pub(super) fn skip_exposure(&self, draws: &mut Draws) {
+        let pairs = (SIZE * SIZE).div_ceil(2) as u64;
+        let seeing_and_sky = 2;
+        draws.skip(self.bands.len() as u64 * NORMAL * (seeing_and_sky + pairs));
     }
 
     /// One band: noisy flux and its variance, in the image's unit.

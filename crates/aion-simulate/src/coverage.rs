@@ -4,6 +4,7 @@ use std::ops::BitOr;
 
 use super::draws::Draws;
 use super::truth::{Class, Truth};
+use aion_data::Survey;
 
 /// r magnitudes between saturation and the faintest spectroscopic targets.
 const SPECTROSCOPY: std::ops::Range<f64> = 14.0..21.6;
@@ -29,6 +30,23 @@ impl Coverage {
     pub const GAIA: Coverage = Coverage(16);
     /// All surveys.
     pub const ALL: Coverage = Coverage(31);
+
+    /// The set of one survey, which should be one of the five.
+    pub const fn of(survey: Survey) -> Coverage {
+        match survey {
+            Survey::LegacySurvey => Coverage::LEGACY,
+            Survey::Hsc => Coverage::HSC,
+            Survey::Sdss => Coverage::SDSS,
+            Survey::Desi => Coverage::DESI,
+            Survey::Gaia => Coverage::GAIA,
+            Survey::Any => Coverage::NONE,
+        }
+    }
+
+    /// The surveys of both sets.
+    pub(super) const fn and(self, other: Coverage) -> Coverage {
+        Coverage(self.0 & other.0)
+    }
 
     /// Whether the sets share a survey.
     pub const fn intersects(self, other: Coverage) -> bool {

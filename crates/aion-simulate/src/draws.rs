@@ -4,6 +4,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Uniform numbers that a Gaussian one takes, or a pair of them in noise.
+pub(super) const NORMAL: u64 = 2;
+
 /// What a stream of random numbers is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
@@ -18,6 +21,9 @@ pub(super) enum Purpose {
     Sdss,
     Desi,
     Gaia,
+    Position,
+    Motion,
+    Sighting,
 }
 
 /// A stream of random numbers.
@@ -38,6 +44,19 @@ impl Draws {
     /// Uniform in [low, high).
     pub(super) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.rng.random::<f64>()
+    }
+
+    /// Passes over the next `count` uniform numbers, so that what follows does not depend on whether
+    /// they are wanted.
+    pub(super) fn skip(&mut self, count: u64) {
+        // A number takes two of the generator's words.
+        let place = self.rng.get_word_pos() + 2 * u128::from(count);
+        self.rng.set_word_pos(place);
+    }
+
+    /// A whole number below `end`, which is a power of two.
+    pub(super) fn below_power_of_two(&mut self, end: u64) -> u64 {
+        self.rng.random::<u64>() & end.wrapping_sub(1)
     }
 
     /// True with the given probability.
@@ -89,6 +108,16 @@ mod tests {
             mean.abs() < 0.06 && (spread - 4.0).abs() < 0.2,
             "{mean} {spread}"
         );
+    }
+
+    #[test]
+    fn skipped_numbers_are_those_that_noise_takes() {
+        let mut drawn = Draws::new(1, 2, Purpose::Hsc);
+        drawn.add_noise(&mut [0.0; 7], &[1.0; 7]);
+        drawn.log_normal(1.0, 0.1);
+        let mut skipped = Draws::new(1, 2, Purpose::Hsc);
+        skipped.skip(NORMAL * (4 + 1));
+        assert_eq!(drawn.uniform(0.0, 1.0), skipped.uniform(0.0, 1.0));
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl Galaxy {
             half_light_radius: half_light,
             sersic_index: Some(morphology.sersic_index()),
             axis_ratio: Some(self.axis_ratio),
+            position_angle: Some(self.angle.to_degrees()),
             log_mass: Some(self.log_mass),
             log_sfr: Some(self.log_mass + self.log_specific_rate),
             age: Some(self.population().age()),

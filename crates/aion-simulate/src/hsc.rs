@@ -43,16 +43,23 @@ const CODECS: [(&str, &str); 5] = [
     ("y_cmodel_mag", "a_y"),
 ];
 
-/// Everything that HSC publishes of the target, by codec name.
+/// Everything that HSC publishes of the target, by codec name; the image only if wanted, the numbers
+/// are the same with and without.
 pub(super) fn measure(
     target: &Target,
     scene: &Scene,
     seed: u64,
     index: u64,
+    images: bool,
 ) -> Vec<(&'static str, Measurement)> {
     let mut draws = Draws::new(seed, index, Purpose::Hsc);
-    let image = CAMERA.expose(scene, &mut draws);
-    let mut found = vec![("image", Measurement::Image(image))];
+    let mut found = Vec::new();
+    if images {
+        let image = CAMERA.expose(scene, &mut draws);
+        found.push(("image", Measurement::Image(image)));
+    } else {
+        CAMERA.skip_exposure(&mut draws);
+    }
     let Some(source) = scene.target() else {
         return found;
     };

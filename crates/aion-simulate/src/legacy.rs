@@ -67,25 +67,25 @@ impl Kind {
     }
 }
 
-/// Everything that the Legacy Surveys publish of the target, by codec name.
+/// Everything that the Legacy Surveys publish of the target, by codec name; image and segmentation
+/// map only if wanted, the numbers are the same with and without.
 pub(super) fn measure(
     target: &Target,
     scene: &Scene,
     seed: u64,
     index: u64,
+    images: bool,
 ) -> Vec<(&'static str, Measurement)> {
     let mut draws = Draws::new(seed, index, Purpose::Legacy);
-    let mut found = vec![
-        (
-            "image",
-            Measurement::Image(CAMERA.expose(scene, &mut draws)),
-        ),
-        (
-            "segmentation_map",
-            Measurement::ScalarField(segmentation(scene)),
-        ),
-        ("catalog", Measurement::Catalog(catalog(scene))),
-    ];
+    let mut found = vec![("catalog", Measurement::Catalog(catalog(scene)))];
+    if images {
+        let image = CAMERA.expose(scene, &mut draws);
+        let map = segmentation(scene);
+        found.push(("image", Measurement::Image(image)));
+        found.push(("segmentation_map", Measurement::ScalarField(map)));
+    } else {
+        CAMERA.skip_exposure(&mut draws);
+    }
     let ebv = target.truth.ebv * draws.log_normal(1.0, 0.03);
     found.push(("EBV", Measurement::Scalar(ebv as f32)));
     let Some(source) = scene.target() else {

@@ -21,14 +21,19 @@ mod morphology;
 mod passband;
 mod population;
 mod quasar;
+mod region;
 mod scene;
 mod sed;
+mod sighting;
 mod spectrograph;
 mod star;
+mod survey_files;
 mod target;
 mod truth;
 
 pub use coverage::Coverage;
+pub use region::Region;
+pub use survey_files::{Settings, SurveyFiles};
 pub use truth::{Class, Truth};
 
 use draws::{Draws, Purpose};
@@ -47,6 +52,8 @@ const SHARES: (f64, f64) = (0.62, 0.33);
 pub struct Sky {
     seed: u64,
     coverage: Option<Coverage>,
+    limit: Coverage,
+    images: bool,
     with_position: bool,
 }
 
@@ -65,6 +72,8 @@ impl Sky {
         Sky {
             seed,
             coverage: None,
+            limit: Coverage::ALL,
+            images: true,
             with_position: false,
         }
     }
@@ -80,6 +89,17 @@ impl Sky {
     /// The same sky with every object measured by every survey, even where a real one would not.
     pub fn with_everything(self) -> Self {
         self.with_coverage(Coverage::ALL)
+    }
+
+    /// The same sky seen by no other surveys than these.
+    pub fn limited_to(self, limit: Coverage) -> Self {
+        Sky { limit, ..self }
+    }
+
+    /// The same sky with images and segmentation maps or, much faster, without; all numbers are the
+    /// same.
+    pub fn with_images(self, images: bool) -> Self {
+        Sky { images, ..self }
     }
 
     /// The same sky with positions among Gaia's measurements, not only beside them.
@@ -130,15 +150,15 @@ impl Sky {
             ..Object::named(id)
         };
         let natural = Coverage::draw(&target.truth, &mut draws);
-        let coverage = self.coverage.unwrap_or(natural);
+        let coverage = self.coverage.unwrap_or(natural).and(self.limit);
         if coverage.intersects(Coverage::LEGACY | Coverage::HSC) {
             let scene = Scene::around(&target, seed, index);
             if coverage.intersects(Coverage::LEGACY) {
-                let found = legacy::measure(&target, &scene, seed, index);
+                let found = legacy::measure(&target, &scene, seed, index, self.images);
                 record(&mut object, Survey::LegacySurvey, found);
             }
             if coverage.intersects(Coverage::HSC) {
-                let found = hsc::measure(&target, &scene, seed, index);
+                let found = hsc::measure(&target, &scene, seed, index, self.images);
                 record(&mut object, Survey::Hsc, found);
             }
         }

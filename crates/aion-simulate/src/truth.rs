@@ -35,6 +35,8 @@ pub struct Truth {
     pub sersic_index: Option<f64>,
     /// Minor over major axis.
     pub axis_ratio: Option<f64>,
+    /// Position angle of the major axis, from north to east, degrees.
+    pub position_angle: Option<f64>,
     /// log10 of the stellar mass in solar masses.
     pub log_mass: Option<f64>,
     /// log10 of the star formation rate in solar masses a year.
@@ -66,6 +68,7 @@ impl Truth {
             half_light_radius: 0.0,
             sersic_index: None,
             axis_ratio: None,
+            position_angle: None,
             log_mass: None,
             log_sfr: None,
             age: None,
