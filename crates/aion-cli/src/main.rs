@@ -50,6 +50,7 @@ enum Command {
     Train(cmd::train::Args),
     Bench(cmd::bench::Args),
     Crossmatch(cmd::crossmatch::Args),
+    Simulate(cmd::simulate::Args),
 }
 
 impl Command {
@@ -65,6 +66,7 @@ impl Command {
             Command::Train(args) => cmd::train::run(args),
             Command::Bench(args) => cmd::bench::run(args),
             Command::Crossmatch(args) => cmd::crossmatch::run(args),
+            Command::Simulate(args) => cmd::simulate::run(args),
         }
     }
 }

@@ -11,7 +11,7 @@ use aion_data::hats::{self, Cell};
 use aion_data::observation_table::{Layout, ObservationTable, Row};
 use aion_data::sky::{coarser, healpix29};
 use aion_data::survey::sdss;
-use aion_data::{Kind, ModalityId, Object, Result, Survey, reader};
+use aion_data::{DataError, Kind, ModalityId, Object, Place, Problem, Result, Survey, reader};
 use rayon::prelude::*;
 
 use super::region::{Partition, Region};
@@ -66,6 +66,8 @@ pub struct Settings {
     pub everything: bool,
     /// Whether there are images and segmentation maps.
     pub images: bool,
+    /// Objects a partition at most, as far as cells are that fine; less where memory asks for it.
+    pub max_rows: Option<u64>,
 }
 
 /// A simulated sky ready to be written.
@@ -97,8 +99,10 @@ impl SurveyFiles {
         let region = Region::new(settings.seed, settings.objects, settings.area);
         let fitting = BYTES_A_PARTITION / bytes_an_object(&settings);
         let (least, most) = OBJECTS_A_PARTITION.into_inner();
+        let fitting = fitting.clamp(least, most);
+        let rows = settings.max_rows.map_or(fitting, |rows| rows.min(fitting));
         SurveyFiles {
-            partitions: region.partitions(fitting.clamp(least, most)),
+            partitions: region.partitions(rows),
             settings,
             sky,
             region,
@@ -194,8 +198,9 @@ impl SurveyFiles {
             let catalogue = folder.join(name);
             let mut partitions = BTreeMap::new();
             for Partition { cell, .. } in &self.partitions {
-                if let Some(count) = reader::num_objects(&catalogue.join(cell.path())) {
-                    partitions.insert(*cell, count);
+                let path = catalogue.join(cell.path());
+                if path.is_file() {
+                    partitions.insert(*cell, count_rows(&path)?);
                 }
             }
             let mut more = self.metadata.clone();
@@ -317,6 +322,17 @@ impl SurveyFiles {
         };
         (healpix29(ra, dec).unwrap_or_default(), row)
     }
+}
+
+fn count_rows(path: &Path) -> Result<u64> {
+    let unreadable = || {
+        let problem = Problem::Container {
+            format: "Parquet",
+            reason: "its footer does not say how many rows it has".to_owned(),
+        };
+        DataError::new(Place::file(path), problem)
+    };
+    reader::num_objects(path).ok_or_else(unreadable)
 }
 
 /// What of an object belongs to a partition.

@@ -8,5 +8,6 @@ pub mod embed;
 pub mod fetch;
 pub mod inspect;
 pub mod predict;
+pub mod simulate;
 pub mod tokenize;
 pub mod train;

@@ -14,4 +14,5 @@ mod run;
 mod server;
 #[path = "../../../aion-fetch/tests/fetch/answers.rs"]
 mod survey_answers;
+mod simulate;
 mod tensors;
