@@ -11,6 +11,7 @@ use aion_data::hats::{self, Cell};
 use aion_data::observation_table::{Layout, ObservationTable, Row};
 use aion_data::sky::{coarser, healpix29};
 use aion_data::survey::sdss;
+use aion_data::survey::universe_columns::{DESI_CLASS, DESI_WARNING};
 use aion_data::{DataError, Kind, ModalityId, Object, Place, Problem, Result, Survey, reader};
 use rayon::prelude::*;
 
@@ -234,10 +235,9 @@ impl SurveyFiles {
                 layout.with_flags(text).with_numbers(&TRUTH_NUMBERS)
             }
             Survey::Gaia => layout.with_numbers(&MOTION),
-            _ if spectroscopic => layout
-                .with_flags([sdss::CLASS, sdss::REDSHIFT_WARNING])
+            _ => layout
+                .with_flags(pipeline_flags(survey).map(|(_, column)| column))
                 .with_numbers(&EPOCH),
-            _ => layout.with_numbers(&EPOCH),
         }
     }
 
@@ -358,10 +358,27 @@ fn by_survey(object: Object) -> BTreeMap<Survey, Object> {
     for survey in [Survey::Sdss, Survey::Desi] {
         if let Some(part) = parts.get_mut(&survey) {
             part.measurements.extend(common.clone());
-            part.flags = object.flags.clone();
+            for (flag, column) in pipeline_flags(survey) {
+                let value = object.flags.get(flag).cloned();
+                part.flags
+                    .extend(value.map(|value| (column.to_owned(), value)));
+            }
         }
     }
     parts
+}
+
+/// Flags of simulated objects with the columns in which a spectroscopic survey publishes them.
+fn pipeline_flags(survey: Survey) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let columns = match survey {
+        Survey::Sdss => Some([sdss::CLASS, sdss::REDSHIFT_WARNING]),
+        Survey::Desi => Some([DESI_CLASS, DESI_WARNING]),
+        _ => None,
+    };
+    let flags = [sdss::CLASS, sdss::REDSHIFT_WARNING];
+    columns
+        .into_iter()
+        .flat_map(move |columns| flags.into_iter().zip(columns))
 }
 
 /// Column of the truth table that holds a survey's identifier.

@@ -14,6 +14,11 @@ pub const HEALPIX: &str = "_healpix_29";
 /// Column of our own: true for a simulated object.
 pub const SIMULATED: &str = "simulated";
 
+/// DESI's class of an object.
+pub const DESI_CLASS: &str = "SPECTYPE";
+/// Not 0 where DESI doubts its redshift.
+pub const DESI_WARNING: &str = "ZWARN";
+
 /// Fields of the `image` struct.
 pub mod image {
     /// Band names, one a plane.
