@@ -182,3 +182,154 @@ fn spectra_of_stars_hold_the_flux_of_their_photometry() {
         assert!((0.85..1.15).contains(&ratio), "{index}: {ratio}");
     }
 }
+
+#[test]
+fn the_break_of_old_galaxies_reddens_with_redshift() {
+    let sky = Sky::new(21)
+        .with_coverage(Coverage::LEGACY)
+        .with_images(false);
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for index in 0..500 {
+        let galaxy = sky.galaxy(index);
+        let truth = &galaxy.truth;
+        if truth.log_sfr.unwrap() - truth.log_mass.unwrap() > -11.0 {
+            continue;
+        }
+        let flux = |codec| scalar(&galaxy.object, codec, Survey::LegacySurvey);
+        let colour = 2.5 * (flux("FLUX_R") / flux("FLUX_G")).log10();
+        match truth.redshift {
+            z if z < 0.12 => near.push(colour),
+            z if (0.33..0.5).contains(&z) => far.push(colour),
+            _ => {}
+        }
+    }
+    let median = |colours: &mut Vec<f32>| {
+        colours.sort_by(f32::total_cmp);
+        colours[colours.len() / 2]
+    };
+    let (near, far) = (median(&mut near), median(&mut far));
+    // Red-sequence galaxies: g - r of 0.95 nearby and 1.65 where the break has left g.
+    assert!((0.8..1.2).contains(&near), "{near}");
+    assert!((1.45..1.85).contains(&far), "{far}");
+}
+
+#[test]
+fn parallax_and_flux_give_the_sun_s_brightness() {
+    let sky = Sky::new(22).with_coverage(Coverage::GAIA);
+    let mut found = 0;
+    let mut pulls = Vec::new();
+    for index in 0..600 {
+        let star = sky.star(index);
+        let truth = &star.truth;
+        let g = 25.801 - 2.5 * scalar(&star.object, "phot_g_mean_flux", Survey::Gaia).log10();
+        let parallax = f64::from(scalar(&star.object, "parallax", Survey::Gaia));
+        let error = 0.02 * (1.0 + 10f64.powf(0.4 * (f64::from(g) - 14.5))).sqrt();
+        pulls.push((parallax - truth.parallax) / error);
+        let like_the_sun = (5500.0..6050.0).contains(&truth.teff.unwrap())
+            && (4.2..4.65).contains(&truth.logg.unwrap());
+        if like_the_sun {
+            let absolute = f64::from(g) + 5.0 * truth.parallax.log10() - 10.0;
+            // The Sun has 4.8 in G (AB); dust and evolution move stars by some tenths.
+            assert!((3.9..5.5).contains(&absolute), "{index}: {absolute}");
+            found += 1;
+        }
+    }
+    let spread = pulls.iter().map(|pull| pull * pull).sum::<f64>() / pulls.len() as f64;
+    assert!(found > 10, "{found}");
+    assert!((0.8..1.25).contains(&spread), "{spread}");
+}
+
+#[test]
+fn noise_is_what_the_inverse_variance_says() {
+    let sky = Sky::new(23).with_coverage(Coverage::LEGACY | Coverage::HSC | Coverage::DESI);
+    let mut pixels = Vec::new();
+    let mut points = Vec::new();
+    for index in 0..8 {
+        let object = sky.star(index).object;
+        for survey in [Survey::LegacySurvey, Survey::Hsc] {
+            let id = ModalityId::of_kind(aion_data::Kind::Image, survey).unwrap();
+            let Some(Measurement::Image(image)) = object.get(id) else {
+                panic!("image expected");
+            };
+            let ivar = image.ivar.as_ref().unwrap();
+            // Differences of neighbours, where sources are flat.
+            let pull = |i: usize| {
+                let variance = 1.0 / ivar[i] + 1.0 / ivar[i + 1];
+                (image.flux[i + 1] - image.flux[i]) / variance.sqrt()
+            };
+            pixels.extend((0..image.flux.len() - 1).step_by(2).map(pull));
+        }
+        let found = spectrum(&object, Survey::Desi);
+        let good = |i: &usize| found.ivar[*i] > 0.0 && found.ivar[i + 1] > 0.0;
+        let pull = |i: usize| {
+            let variance = 1.0 / found.ivar[i] + 1.0 / found.ivar[i + 1];
+            (found.flux[i + 1] - found.flux[i]) / variance.sqrt()
+        };
+        points.extend((0..7780).filter(good).map(pull));
+    }
+    for mut pulls in [pixels, points] {
+        pulls.sort_by(f32::total_cmp);
+        let at = |share: f64| pulls[(share * pulls.len() as f64) as usize];
+        let sigma = 0.5 * (at(0.8413) - at(0.1587));
+        assert!((0.93..1.1).contains(&sigma), "{sigma}");
+    }
+}
+
+#[test]
+fn truth_is_complete_for_its_class() {
+    let sky = Sky::new(24).with_coverage(Coverage::NONE);
+    for index in 0..40 {
+        let galaxy = sky.galaxy(index).truth;
+        let star = sky.star(index).truth;
+        let quasar = sky.quasar(index).truth;
+        for truth in [&galaxy, &star, &quasar] {
+            assert!(truth.redshift.is_finite() && truth.magnitude_r.is_finite());
+            assert!(truth.ebv >= 0.0);
+        }
+        let of_galaxies = |truth: &Truth| {
+            [
+                truth.log_mass,
+                truth.log_sfr,
+                truth.age,
+                truth.attenuation,
+                truth.sersic_index,
+                truth.axis_ratio,
+                truth.position_angle,
+            ]
+        };
+        assert!(of_galaxies(&galaxy).iter().all(|v| v.unwrap().is_finite()));
+        assert!(galaxy.metallicity.is_some() && galaxy.half_light_radius > 0.0);
+        assert!(of_galaxies(&star).iter().all(Option::is_none));
+        assert!(star.teff.is_some() && star.logg.is_some() && star.metallicity.is_some());
+        assert!(star.parallax > 0.0 && galaxy.parallax == 0.0 && quasar.parallax == 0.0);
+        assert!(quasar.teff.is_none() && quasar.redshift > 0.2);
+    }
+}
+
+#[test]
+fn without_images_the_numbers_stay() {
+    let full = Sky::new(25).with_everything();
+    let bare = full.clone().with_images(false);
+    for index in 0..4 {
+        let (full, bare) = (full.object(index), bare.object(index));
+        assert_eq!(full.truth, bare.truth);
+        let left_out = full.object.measurements.len() - bare.object.measurements.len();
+        assert_eq!(left_out, 3, "two images and a map");
+        for (id, value) in &bare.object.measurements {
+            assert_eq!(full.object.get(*id), Some(value), "{id}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_takes_surveys_away() {
+    let all = Sky::new(26);
+    let limited = all.clone().limited_to(Coverage::GAIA);
+    for index in 0..30 {
+        let (all, limited) = (all.object(index).object, limited.object(index).object);
+        let gaia = |id: &ModalityId| id.info().survey == Survey::Gaia;
+        assert!(limited.measurements.keys().all(gaia));
+        let expected = all.measurements.keys().filter(|id| gaia(id)).count();
+        assert_eq!(limited.measurements.len(), expected);
+    }
+}

@@ -12,7 +12,7 @@ mod parity_cases;
 mod run;
 #[path = "../../../aion-fetch/tests/fetch/server.rs"]
 mod server;
+mod simulate;
 #[path = "../../../aion-fetch/tests/fetch/answers.rs"]
 mod survey_answers;
-mod simulate;
 mod tensors;
