@@ -79,7 +79,7 @@ fn wrong_arguments_are_named() {
     let scratch = Scratch::new();
     for (more, named) in [
         (["--objects", "0"], "at least 1"),
-        (["--area", "-3"], "square degrees"),
+        (["--area", "0"], "square degrees"),
         (["--surveys", "sdss,euclid"], "euclid"),
         (["--images", "maybe"], "maybe"),
     ] {
