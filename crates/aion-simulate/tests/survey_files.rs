@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use aion_data::Survey;
+use aion_data::reader::{ReadOptions, read};
 use aion_data::sky::{ARCSEC, coarser, healpix29, separation, unit_vector};
-use aion_simulate::{Settings, SurveyFiles};
+use aion_data::{ModalityId, Survey};
+use aion_simulate::{Settings, Sky, SurveyFiles};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
@@ -215,4 +216,51 @@ fn images_change_no_number() {
         let (_, batch) = batches(&without.path().join(survey)).remove(0);
         assert!(batch.column_by_name("image").is_none());
     }
+}
+
+/// What the files hold is what was simulated, measurement for measurement.
+#[test]
+fn the_reader_gives_the_simulated_objects_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        everything: true,
+        images: true,
+        ..settings(12, &ALL)
+    };
+    let sky = Sky::new(settings.seed).with_everything();
+    write(settings, folder.path(), 2);
+    let mut simulated = BTreeMap::new();
+    for (_, batch) in batches(&folder.path().join("truth")) {
+        let links = ALL.map(|survey| texts(&batch, &format!("{}_id", survey.name())));
+        for (row, name) in texts(&batch, "object_id").into_iter().enumerate() {
+            let index = name.unwrap().rsplit('-').next().unwrap().parse().unwrap();
+            for ids in &links {
+                let object = sky.object(index).object;
+                simulated.insert(ids[row].clone().unwrap(), object);
+            }
+        }
+    }
+    let mut compared = 0;
+    for survey in ALL {
+        let catalogue = folder.path().join(survey.name());
+        for (name, _) in batches(&catalogue) {
+            let objects = read(&catalogue.join(name), &ReadOptions::default()).unwrap();
+            for object in objects {
+                let object = object.unwrap();
+                let expected = &simulated[&object.id];
+                assert!(object.simulated && object.ra.is_some());
+                for (id, value) in &expected.measurements {
+                    if id.info().survey == survey {
+                        assert_eq!(object.get(*id), Some(value), "{} {id}", object.id);
+                        compared += 1;
+                    }
+                }
+                let spectroscopic = matches!(survey, Survey::Sdss | Survey::Desi);
+                let z = ModalityId::from_key("tok_z").unwrap();
+                let z = expected.get(z).filter(|_| spectroscopic);
+                assert_eq!(object.get(ModalityId::from_key("tok_z").unwrap()), z);
+            }
+        }
+    }
+    assert_eq!(compared, 12 * 37);
 }
