@@ -110,6 +110,9 @@ pub enum Problem {
     /// Values that carry no information or cannot be interpreted.
     #[error("{0}")]
     Values(String),
+    /// A position at which the given images show nothing.
+    #[error("not covered: {0}")]
+    NotCovered(String),
     /// There is nothing to do.
     #[error("no objects")]
     Empty,

@@ -9,6 +9,7 @@ pub mod band;
 pub mod check;
 pub mod crossmatch;
 pub mod error;
+pub mod extract;
 pub mod format;
 pub mod hats;
 pub mod modality;

@@ -45,6 +45,19 @@ pub enum Masked {
     Unknown,
 }
 
+impl Masked {
+    /// What is known of two images together.
+    pub fn of_both(one: Option<Masked>, other: Option<Masked>) -> Option<Masked> {
+        match (one, other) {
+            (Some(Masked::Pixels(bad)), Some(Masked::Pixels(more))) => {
+                Some(Masked::Pixels(bad + more))
+            }
+            (None, None) => None,
+            _ => Some(Masked::Unknown),
+        }
+    }
+}
+
 /// Whether an HDU holds an image, or a cube of image planes.
 pub fn is_image(file: &FitsFile, hdu: usize) -> bool {
     file.shape(hdu)
@@ -110,19 +123,29 @@ pub fn masked(file: &mut FitsFile, mut image: Image, mask: usize, bad: i64) -> R
     if (height, width) != (image.height, image.width) || ![1, image.bands.len()].contains(&planes) {
         return Err(wrong_shape(file, mask, &[image.height, image.width]));
     }
-    let bits = file.bits(mask, None)?;
-    let pixels = image.flux.len();
+    let mut bits = file.bits(mask, None)?;
+    if planes == 1 {
+        bits = bits.repeat(image.bands.len());
+    }
+    let mask = Some(Masked::Pixels(blank(&bits, bad, image.ivar.as_deref_mut())));
+    Ok(Cutout { image, mask })
+}
+
+/// Sets the inverse variance to 0 where the mask has one of the bits of `bad`, and counts such
+/// pixels.
+pub fn blank(bits: &[i64], bad: i64, mut ivar: Option<&mut [f32]>) -> usize {
     let mut count = 0;
-    for (pixel, bits) in bits.iter().cycle().take(pixels).enumerate() {
-        if bits & bad != 0 {
-            count += 1;
-            if let Some(ivar) = image.ivar.as_mut().and_then(|ivar| ivar.get_mut(pixel)) {
-                *ivar = 0.0;
-            }
+    for (pixel, _) in bits
+        .iter()
+        .enumerate()
+        .filter(|(_, bits)| **bits & bad != 0)
+    {
+        count += 1;
+        if let Some(ivar) = ivar.as_deref_mut().and_then(|ivar| ivar.get_mut(pixel)) {
+            *ivar = 0.0;
         }
     }
-    let mask = Some(Masked::Pixels(count));
-    Ok(Cutout { image, mask })
+    count
 }
 
 fn wrong_shape(file: &FitsFile, hdu: usize, expected: &[usize]) -> DataError {
@@ -182,13 +205,7 @@ pub fn stack(file: &FitsFile, cutouts: Vec<Cutout>) -> Result<Cutout> {
             all.extend(ivar);
             all
         });
-        stacked.mask = match (stacked.mask, mask) {
-            (Some(Masked::Pixels(before)), Some(Masked::Pixels(more))) => {
-                Some(Masked::Pixels(before + more))
-            }
-            (None, None) => None,
-            _ => Some(Masked::Unknown),
-        };
+        stacked.mask = Masked::of_both(stacked.mask, mask);
     }
     Ok(stacked)
 }

@@ -2,6 +2,7 @@
 
 pub mod astrometry;
 pub mod band_set;
+pub mod brick;
 pub mod catalogue;
 pub mod column_map;
 pub mod columns;

@@ -1,5 +1,6 @@
 //! Readers of survey files: good, odd and broken files written here, and the real samples.
 
+mod bricks;
 mod broken;
 mod checks;
 mod column_maps;
