@@ -116,15 +116,21 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// Sets the number of threads and opens the device.
     pub fn start(&self) -> anyhow::Result<Device> {
-        if let Some(threads) = self.threads {
-            if threads == 0 {
-                return Err(usage("--threads is 0, expected at least 1"));
-            }
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build_global()?;
-        }
+        use_threads(self.threads)?;
         self.device.open()
     }
+}
+
+/// Sets the number of threads of the whole process.
+pub fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    let Some(threads) = threads else {
+        return Ok(());
+    };
+    if threads == 0 {
+        return Err(usage("--threads is 0, expected at least 1"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    Ok(pool.build_global()?)
 }
 
 /// A device as it is spelled on the command line.

@@ -95,7 +95,7 @@ impl Provenance {
 }
 
 /// The command as it was given; arguments with blanks in quotes.
-fn command() -> String {
+pub fn command() -> String {
     let quoted = |argument: String| {
         if argument.is_empty() || argument.contains(char::is_whitespace) {
             format!("'{argument}'")

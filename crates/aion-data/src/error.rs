@@ -110,12 +110,41 @@ pub enum Problem {
     /// Values that carry no information or cannot be interpreted.
     #[error("{0}")]
     Values(String),
-    /// A position at which the given images show nothing.
-    #[error("not covered: {0}")]
-    NotCovered(String),
+    /// A position at which the given images give no stamp.
+    #[error("{kind}: {what}")]
+    NotCovered {
+        /// Why.
+        kind: Uncovered,
+        /// Where, in words.
+        what: String,
+    },
     /// There is nothing to do.
     #[error("no objects")]
     Empty,
+}
+
+/// Why images give no stamp of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Uncovered {
+    /// No image holds the position.
+    Outside,
+    /// The stamp would reach beyond the image.
+    Edge,
+    /// The image lacks a band that is wanted.
+    Band,
+    /// The survey observed nothing there.
+    NoData,
+}
+
+impl fmt::Display for Uncovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Uncovered::Outside => "outside all images",
+            Uncovered::Edge => "cut by an edge",
+            Uncovered::Band => "a band is missing",
+            Uncovered::NoData => "no data",
+        })
+    }
 }
 
 /// A [`Problem`] and its [`Place`].

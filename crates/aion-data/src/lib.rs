@@ -25,7 +25,7 @@ pub mod tensor_files;
 pub mod token_files;
 pub mod tokens;
 
-pub use error::{DataError, Place, Problem, Result};
+pub use error::{DataError, Place, Problem, Result, Uncovered};
 pub use modality::{Kind, MODALITIES, Modality, ModalityId, Survey};
 pub use observation::{CATALOG_PADDING, Image, Measurement, Object, ScalarField, Source, Spectrum};
 pub use tokens::{ObjectTokens, TokenRow, num_tokens};

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod crossmatch;
+pub mod cutout;
 pub mod demo;
 pub mod detokenize;
 pub mod embed;

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod composition;
 mod crossmatch;
+mod cutout;
 mod demo;
 mod fetch;
 mod inspect;

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 pub use field::{Field, Fields, Layer, Mask, Plane, Weight};
 
-use crate::error::{DataError, Place, Problem, Result};
+use crate::error::{DataError, Place, Problem, Result, Uncovered};
 use crate::modality::ModalityId;
 use crate::observation::{Image, Object};
 use crate::reader::{self, Objects, ReadOptions};
@@ -148,12 +148,14 @@ fn place(object: &Object, fields: &Fields, size: usize) -> Result<(usize, Corner
         return fail(Problem::Missing(what.into()));
     };
     let Some((index, field, (x, y))) = fields.find(ra, dec) else {
-        let what = format!("none of the images holds the position {ra}, {dec}");
-        return fail(Problem::NotCovered(what));
+        let what = format!("no image holds the position {ra}, {dec}");
+        let kind = Uncovered::Outside;
+        return fail(Problem::NotCovered { kind, what });
     };
     if let Some(missing) = field.missing.first() {
         let what = format!("{} has no image in the band {missing}", field.name);
-        return fail(Problem::NotCovered(what));
+        let kind = Uncovered::Band;
+        return fail(Problem::NotCovered { kind, what });
     }
     let begin = |position: f64, length: usize| {
         let begin = (position - size as f64 / 2.0).ceil();
@@ -166,7 +168,8 @@ fn place(object: &Object, fields: &Fields, size: usize) -> Result<(usize, Corner
             "the edge of {} cuts the stamp of {size} pixels around its pixel {x:.0}, {y:.0}",
             field.name
         );
-        return fail(Problem::NotCovered(what));
+        let kind = Uncovered::Edge;
+        return fail(Problem::NotCovered { kind, what });
     };
     let within = |position: f64, begin: usize| (position.round() as usize).saturating_sub(begin);
     Ok((
@@ -200,7 +203,8 @@ fn joined(
         if !stamp.observed {
             let what = format!("{} has no data in {} there", field.name, plane.band);
             let place = Place::file(&plane.flux.path).with_field("position");
-            return Err(DataError::new(place, Problem::NotCovered(what)));
+            let kind = Uncovered::NoData;
+            return Err(DataError::new(place, Problem::NotCovered { kind, what }));
         }
         masks.push(stamp.mask);
         image.bands.push(plane.band.clone());

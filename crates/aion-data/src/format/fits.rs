@@ -12,7 +12,7 @@ use fits_well::io::{Hdu, HduKind, StreamReader};
 use fits_well::{FitsError, FitsReader};
 
 use crate::error::{DataError, Place, Problem, Result};
-use crate::format::fits_source::{Source, check_end, open_source};
+use crate::format::fits_source::{Source, check_end, open_source, respelled};
 use crate::format::table::Column;
 
 /// More pixels than the largest cutout of a survey's service has (3000 x 3000 in 5 bands). What is
@@ -44,10 +44,11 @@ impl FitsFile {
         }
         let data: Vec<u64> = reader.hdus().iter().map(Hdu::padded_data_bytes).collect();
         drop(reader);
-        check_end(path, &mut source, &data)?;
+        let cards = check_end(path, &mut source, &data)?;
+        let reader = FitsReader::open(respelled(source, cards));
         Ok(FitsFile {
             path: path.to_owned(),
-            reader: FitsReader::open(source).map_err(|error| in_file(path, error))?,
+            reader: reader.map_err(|error| in_file(path, error))?,
         })
     }
 

@@ -122,10 +122,13 @@ fn what_cannot_be_cut_has_a_reason() {
     for (index, reason) in [
         (3, "the edge of 0000p000 cuts the stamp of 96 pixels"),
         (4, "the edge of 0000p000 cuts the stamp of 96 pixels"),
-        (6, "none of the images holds the position"),
+        (6, "no image holds the position"),
     ] {
         let error = results[index].as_ref().unwrap_err();
-        assert!(matches!(error.problem, Problem::NotCovered(_)), "{error}");
+        assert!(
+            matches!(error.problem, Problem::NotCovered { .. }),
+            "{error}"
+        );
         let message = error.to_string();
         let id = format!("object 9010-330368-{}", NAMES[index]);
         assert!(
@@ -305,8 +308,8 @@ fn units_scales_and_empty_places_of_bricks_are_noticed() {
     assert!((stamp.flux[5] / factor - 1.0).abs() < 1e-5);
     assert!((stamp.ivar.as_ref().unwrap()[5] * factor * factor / 4.0 - 1.0).abs() < 1e-5);
     // The far side of the sky, and the far side of the pole.
-    assert!(message(&results[1]).contains("none of the images"));
-    assert!(message(&results[2]).contains("none of the images"));
+    assert!(message(&results[1]).contains("no image"));
+    assert!(message(&results[2]).contains("no image"));
 
     let folder = plain_brick(0.262, "nanomaggy", 0.0, 1.0);
     let results = cut(
@@ -364,4 +367,39 @@ fn a_folder_holds_bricks_of_one_survey() {
     assert!(error.to_string().contains("no brick image"), "{error}");
     let error = find(&[fixture("nowhere")], &hsc).unwrap_err();
     assert!(matches!(error.problem, Problem::Io(_)), "{error}");
+}
+
+/// Pixels of the real brick, their fluxes and inverse variances.
+const REAL: [((usize, usize), f32, f32); 4] = [
+    ((352, 252), -0.001_587_095, 69_813.75),
+    ((400, 300), 0.005_449_715, 68_074.72),
+    ((447, 347), -0.002_382_349_5, 70_243.98),
+    ((399, 301), 0.003_360_781, 69_576.74),
+];
+
+/// Where a real brick was observed, its stamps are those of astropy.
+#[test]
+fn a_real_brick_of_one_band_is_cut() {
+    let Some(folder) = crate::samples::samples("legacysurvey") else {
+        return;
+    };
+    let files = ["image-g", "invvar-g"]
+        .map(|product| folder.join(format!("legacysurvey-0959p805-{product}.fits.fz")));
+    let found = find(&files, &BrickOptions::default()).unwrap();
+    assert_eq!((found.fields.len(), found.problems.len()), (1, 0));
+    let (ra, dec) = found.fields[0].sky.sky(299.6, 399.6).unwrap();
+    let (empty_ra, empty_dec) = found.fields[0].sky.sky(3000.0, 3000.0).unwrap();
+    let scratch = Folder::new();
+    let lines = format!("id,ra,dec\n1,{ra},{dec}\n2,{empty_ra},{empty_dec}\n");
+    let results = cut(found, &scratch.write("positions.csv", lines));
+    let object = good(&results[0]);
+    let g = image(object, "tok_image");
+    assert_eq!(g.bands, ["DES-G"]);
+    // The stamp begins at row 352 and column 252.
+    for ((y, x), flux, ivar) in REAL {
+        let pixel = (y - 352) * 96 + x - 252;
+        assert_eq!(g.flux[pixel], flux);
+        assert_eq!(g.ivar.as_ref().unwrap()[pixel], ivar);
+    }
+    assert!(message(&results[1]).contains("0959p805 has no data in DES-G there"));
 }
