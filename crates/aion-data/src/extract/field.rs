@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::format::fits_sky::SkyMap;
 use crate::modality::Survey;
 use crate::sky::ARCSEC;
+use crate::survey::cutout::Flags;
 
 /// A two-dimensional image in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +69,8 @@ pub struct Field {
     pub width: usize,
     /// Where the pixels lie.
     pub sky: SkyMap,
-    /// The pixel scale as a flag of the objects.
-    pub pixel_scale: String,
+    /// What its WCS says, as flags of the objects.
+    pub flags: Flags,
 }
 
 /// Many fields, ready to be searched.

@@ -222,13 +222,10 @@ fn joined(
             }
         }
     }
-    let flags = [
-        (cutout::BRICK, &field.name),
-        (cutout::PIXEL_SCALE, &field.pixel_scale),
-    ];
-    for (name, value) in flags {
-        object.flags.insert(name.into(), value.clone());
-    }
+    object
+        .flags
+        .insert(cutout::BRICK.into(), field.name.clone());
+    object.flags.extend(field.flags.clone());
     let mask = masks.into_iter().reduce(Masked::of_both).flatten();
     cutout::insert(&mut object, field.survey, Cutout { image, mask });
     Ok(object)

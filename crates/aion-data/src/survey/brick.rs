@@ -19,7 +19,7 @@ use crate::extract::{Field, Layer, Mask, Plane, Weight};
 use crate::format::fits::FitsFile;
 use crate::format::fits_sky::SkyMap;
 use crate::modality::Survey;
-use crate::survey::cutout;
+use crate::survey::cutout::{self, Flags};
 use crate::survey::{band_set, hsc, legacy_survey, zeropoint};
 
 /// Folders inside folders that are looked into.
@@ -265,7 +265,7 @@ fn field(
         height: grid.shape[0],
         width: grid.shape[1],
         sky: grid.sky,
-        pixel_scale: grid.scale,
+        flags: grid.flags,
     })
 }
 
@@ -273,7 +273,7 @@ fn field(
 struct Grid {
     shape: [usize; 2],
     sky: SkyMap,
-    scale: String,
+    flags: Flags,
 }
 
 impl Grid {
@@ -299,7 +299,7 @@ impl Grid {
         Ok(Grid {
             shape: [height, width],
             sky,
-            scale: cutout::pixel_scale(file, hdu, native, any_scale)?,
+            flags: cutout::grid_flags(file, hdu, native, any_scale)?,
         })
     }
 

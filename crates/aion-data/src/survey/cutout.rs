@@ -1,5 +1,6 @@
 //! Images of one object as surveys cut them out of their coadds: planes, masks, positions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{DataError, Problem, Result};
@@ -17,6 +18,9 @@ pub const MASKED_FRACTION: &str = "masked_fraction";
 pub const MASK_BITS: &str = "maskbits";
 /// The flag under which the part of the sky travels that the image was cut out of.
 pub const BRICK: &str = "brick";
+/// The flag of images whose rows do not run north or whose columns do not run west, which are read
+/// as they are.
+pub const ORIENTATION: &str = "orientation";
 /// The value of a flag whose truth the file does not tell.
 pub const UNKNOWN: &str = "unknown";
 
@@ -26,6 +30,9 @@ const SCALE_TOLERANCE: f64 = 0.01;
 
 /// Pixels by which images of one field may be apart on the sky.
 const SAME_PLACE: f64 = 0.5;
+
+/// Flags of an object, by name.
+pub type Flags = BTreeMap<String, String>;
 
 /// An image, and what its mask says of it.
 #[derive(Debug, Clone)]
@@ -231,40 +238,45 @@ pub fn check_same_place(file: &FitsFile, hdu: usize, first: Option<SkyPatch>) ->
     Err(DataError::new(file.place(hdu), Problem::Mismatch(what)))
 }
 
-/// The pixel scale of the image in HDU `hdu` as a flag.
+/// What the WCS of the image in HDU `hdu` says as flags: its pixel scale, and that it is mirrored or
+/// turned where it is.
 ///
 /// Errors: a scale more than 1 % from the survey's own, unless `any` allows it.
-pub fn pixel_scale(file: &FitsFile, hdu: usize, native: f64, any: bool) -> Result<String> {
+pub fn grid_flags(file: &FitsFile, hdu: usize, native: f64, any: bool) -> Result<Flags> {
     let Some(sky) = file.sky(hdu) else {
-        return Ok(UNKNOWN.into());
+        return Ok(Flags::from([(PIXEL_SCALE.into(), UNKNOWN.into())]));
     };
-    let refuse = |what: String| Err(DataError::new(file.place(hdu), Problem::Values(what)));
     let [x, y] = sky.pixel_scale;
     let off = |scale: f64| (scale / native - 1.0).abs() > SCALE_TOLERANCE;
     if !any && (off(x) || off(y)) {
-        return refuse(format!(
+        let what = format!(
             "the pixel scale is {x:.4} x {y:.4} arcsec, expected the survey's own {native}, which \
              the codec was trained on; --any-pixel-scale reads it as it is"
-        ));
+        );
+        return Err(DataError::new(file.place(hdu), Problem::Values(what)));
     }
-    Ok(format!("{y:.4}"))
+    let mut flags = Flags::from([(PIXEL_SCALE.into(), format!("{y:.4}"))]);
+    if !sky.north_up {
+        flags.insert(ORIENTATION.into(), "not north up, east left".into());
+    }
+    Ok(flags)
 }
 
-/// An object with one image, at the centre of the image in HDU `hdu`, with the flags that `scale`
-/// and the mask give.
+/// An object with one image, at the centre of the image in HDU `hdu`, with these flags and what the
+/// mask says.
 pub fn object(
     id: String,
     survey: Survey,
     cutout: Cutout,
     file: &FitsFile,
-    (hdu, scale): (usize, String),
+    (hdu, flags): (usize, Flags),
 ) -> Object {
     let mut object = Object::named(id);
     if let Some(sky) = file.sky(hdu) {
         object.ra = Some(sky.ra);
         object.dec = Some(sky.dec);
     }
-    object.flags.insert(PIXEL_SCALE.into(), scale);
+    object.flags = flags;
     insert(&mut object, survey, cutout);
     object
 }

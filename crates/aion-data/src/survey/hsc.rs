@@ -75,8 +75,8 @@ pub fn read(file: &mut FitsFile, options: &ReadOptions) -> Result<Object> {
         }
         None => (cutout::stem(file.path()), read_planes(file, chosen)?),
     };
-    let scale = cutout::pixel_scale(file, hdu, NATIVE_SCALE, options.any_pixel_scale)?;
-    Ok(cutout::object(id, Survey::Hsc, cutout, file, (hdu, scale)))
+    let flags = cutout::grid_flags(file, hdu, NATIVE_SCALE, options.any_pixel_scale)?;
+    Ok(cutout::object(id, Survey::Hsc, cutout, file, (hdu, flags)))
 }
 
 /// The band of an image of one plane, from the header (`g`, `HSC-G`, `HSC-R2`) or the file's name.

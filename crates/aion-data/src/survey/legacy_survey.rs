@@ -62,8 +62,8 @@ pub fn read(file: &mut FitsFile, options: &ReadOptions) -> Result<Object> {
         Some(found) => found,
         None => read_cube(file)?,
     };
-    let scale = cutout::pixel_scale(file, found.hdu, NATIVE_SCALE, options.any_pixel_scale)?;
-    let place = (found.hdu, scale);
+    let flags = cutout::grid_flags(file, found.hdu, NATIVE_SCALE, options.any_pixel_scale)?;
+    let place = (found.hdu, flags);
     let mut object = cutout::object(found.id, Survey::LegacySurvey, found.cutout, file, place);
     let flags = found.flags.into_iter();
     object

@@ -154,10 +154,18 @@ fn other_pixel_scales_are_read_only_on_request() {
     assert!(message.contains("the survey's own 0.168"), "{message}");
 }
 
-/// Trap 6.9: pictures, whose values cannot be told.
+/// Trap 6.9: rows start in the south; what was made another way round is flagged, and pictures,
+/// whose values cannot be told, are refused.
 #[test]
-fn pictures_are_refused() {
+fn mirrored_images_are_flagged_and_pictures_refused() {
     let folder = Folder::new();
+    for (name, steps) in [("south", [-0.262, -0.262]), ("east", [0.262, 0.262])] {
+        let path = folder.write(&format!("{name}.fits"), legacy(&sky(10.0, 80.0, steps)));
+        let object = objects(&path).remove(0);
+        assert_eq!(object.flags["orientation"], "not north up, east left");
+    }
+    let path = folder.write("good.fits", legacy(&sky(10.0, 80.0, [-0.262, 0.262])));
+    assert!(!objects(&path)[0].flags.contains_key("orientation"));
     for start in [&b"\xff\xd8\xff\xe0 JFIF"[..], &b"\x89PNG\r\n\x1a\n"[..]] {
         let path = folder.write("picture.fits", start);
         expect_error(
