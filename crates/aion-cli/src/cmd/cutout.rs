@@ -42,7 +42,8 @@ pub struct Args {
     /// Catalogues: tractor or sweep files, or any table of positions
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     table: Vec<String>,
-    /// File of observations (.safetensors, .parquet), or a new directory of shards
+    /// File of observations (.safetensors, .parquet), which is in memory until it is written, or a new
+    /// directory, written shard by shard
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
     /// Pixels per side

@@ -8,6 +8,9 @@ use aion_data::reader::ReadOptions;
 use aion_data::survey::brick::{BrickOptions, Bricks, find};
 use aion_data::{DataError, Object, Problem, Survey};
 use fits_well::header::Value;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::Value as Json;
 
 use crate::fixtures::{Fits, Folder, image, scalar, text};
@@ -402,4 +405,32 @@ fn a_real_brick_of_one_band_is_cut() {
         assert_eq!(g.ivar.as_ref().unwrap()[pixel], ivar);
     }
     assert!(message(&results[1]).contains("0959p805 has no data in DES-G there"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever the bytes of a brick are, there is an object or an error for each position.
+    #[test]
+    fn no_damage_panics(
+        product in select(&["image-g", "image-r", "invvar-z", "maskbits"][..]),
+        spots in vec((0.0f64..1.0, any::<u8>()), 1..12),
+        keep in prop_oneof![3 => Just(1.0), 1 => 0.0f64..1.0],
+    ) {
+        let folder = Folder::new();
+        let root = copied(&folder);
+        let path = root.join(format!("0000p000/legacysurvey-0000p000-{product}.fits.fz"));
+        let mut bytes = fs::read(&path).unwrap();
+        let length = bytes.len();
+        for (at, value) in spots {
+            // Most of the damage goes where the headers and the first tiles are.
+            let span = if value % 4 == 0 { length } else { length.min(12_000) };
+            bytes[(at * span as f64) as usize] = value;
+        }
+        bytes.truncate((keep * length as f64) as usize);
+        fs::write(&path, bytes).unwrap();
+        let found = bricks(&root, &BrickOptions::default());
+        prop_assert_eq!(found.fields.len() + found.problems.len(), 2);
+        prop_assert_eq!(cut(found, &fixture("bricks/positions.csv")).len(), NAMES.len());
+    }
 }

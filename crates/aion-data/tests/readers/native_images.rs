@@ -2,12 +2,16 @@
 //! (`fixtures/surveys/make_images.py`), and what must not be taken for one.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 
 use aion_data::format::fits::FitsFile;
 use aion_data::reader::{ReadOptions, read};
 use aion_data::{Object, Survey};
 use fits_well::header::Value;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::fixtures::{
     Fits, Folder, error_with, expect_error, gzipped, image, objects, objects_with, planes, text,
@@ -400,4 +404,54 @@ fn compressed_and_scaled_images_equal_astropy() {
     assert!(file.pixels(unsigned - 1).unwrap()[3].is_nan());
     assert_eq!(file.tiles(1), Some(vec![16, 20]));
     assert_eq!(file.tiles(unsigned), None);
+}
+
+const DAMAGED: [&str; 4] = [
+    "cutout_150.0000_2.0000.fits.gz",
+    "cutout_subimage.fits.gz",
+    "cutout-HSC-G-9813-pdr3_wide.fits.gz",
+    "compressed.fits.gz",
+];
+
+/// The bytes of a gzipped fixture.
+fn inflated(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(fixture(name)).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
+
+    /// Whatever the bytes are, there are objects or typed errors, and so for parts of images.
+    #[test]
+    fn no_damage_panics(
+        name in select(&DAMAGED[..]),
+        spots in vec((0.0f64..1.0, any::<u8>()), 1..16),
+        keep in prop_oneof![3 => Just(1.0), 1 => 0.0f64..1.0],
+    ) {
+        let mut bytes = inflated(name);
+        let length = bytes.len();
+        for (at, value) in spots {
+            let span = if value % 4 == 0 { length } else { length.min(20_000) };
+            bytes[(at * span as f64) as usize] = value;
+        }
+        bytes.truncate((keep * length as f64) as usize);
+        let folder = Folder::new();
+        let path = folder.write("damaged.fits", bytes);
+        if let Ok(objects) = read(&path, &ReadOptions::default()) {
+            for error in objects.take(100).filter_map(Result::err) {
+                prop_assert!(!error.to_string().contains("the reader failed"), "{}", error);
+            }
+        }
+        if let Ok(mut file) = FitsFile::open(&path) {
+            for hdu in 0..file.len() {
+                let _ = file.pixels_in(hdu, &[10..20, 30..50]);
+                let _ = file.bits(hdu, None);
+            }
+        }
+    }
 }
