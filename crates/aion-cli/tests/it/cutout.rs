@@ -64,11 +64,10 @@ fn stamps_carry_the_catalogue_and_become_tokens() {
         read(&stamps, "tok_flux_g/value").expect("fluxes").values,
         [1.0, 2.0, 3.0, 6.0]
     );
-    let bricks = metadata(&stamps, "flag_brick").expect("flags");
-    assert_eq!(
-        bricks,
-        "[\"0000p000\",\"0000p000\",\"0000p000\",\"0001p000\"]"
-    );
+    let flags = metadata(&stamps, "flags").expect("flags");
+    let flags: Value = serde_json::from_str(&flags).expect("JSON");
+    let bricks = ["0000p000", "0000p000", "0000p000", "0001p000"];
+    assert_eq!(flags["brick"], serde_json::json!(bricks));
     assert_eq!(metadata(&stamps, "aion.surveys").as_deref(), Some("legacy"));
     assert!(read(&stamps, "tok_ra/value").is_none());
 
