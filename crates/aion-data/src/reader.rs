@@ -55,7 +55,7 @@ impl ReadOptions {
 pub type Objects = Box<dyn Iterator<Item = Result<Object>> + Send>;
 
 /// The objects of the file at `path`: safetensors observations, FITS (also gzipped) spectra,
-/// images and tables, Parquet, VOTable, CSV and NumPy tables. Tables are streamed.
+/// images and tables, HDF5, Parquet, VOTable, CSV and NumPy tables. Tables are streamed.
 ///
 /// Errors: the outer one means that the file cannot be used (unreadable, truncated, unrecognised,
 /// no objects, or none in `options.rows`); an inner one that the object cannot. Both name file,

@@ -8,6 +8,7 @@ mod cutout;
 mod demo;
 mod fetch;
 mod inspect;
+mod multimodal_universe;
 mod parity;
 mod parity_cases;
 mod run;

@@ -22,13 +22,14 @@ pub const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
 /// Bytes of rows held at a time, and what they may grow to where whole chunks need it.
 const WINDOW_BYTES: usize = 8 << 20;
-const CHUNKS_BYTES: usize = 64 << 20;
+const CHUNKS_BYTES: usize = 256 << 20;
 /// Rows held at a time.
 const WINDOW_ROWS: usize = 16_384;
 /// The longest row, and the largest chunk and read that the library may attempt.
 const MOST_BYTES: usize = 256 << 20;
-/// Chunks kept; compressed images are cut into many.
+/// Chunks kept, and their bytes; compressed images are cut into many.
 const CHUNK_SLOTS: usize = 4096;
+const CHUNK_BYTES: usize = 32 << 20;
 /// Filter number of h5py's LZF, and the place of the chunk's length among its parameters.
 const LZF: u16 = 32_000;
 const LZF_CHUNK_LENGTH: usize = 2;
@@ -52,7 +53,8 @@ impl Hdf5Table {
             .with_filter_registry(filters())
             .with_max_read_bytes(MOST_BYTES)
             .with_max_chunk_bytes(MOST_BYTES)
-            .with_chunk_cache_slots(CHUNK_SLOTS);
+            .with_chunk_cache_slots(CHUNK_SLOTS)
+            .with_chunk_cache_bytes(CHUNK_BYTES);
         let file = Hdf5File::open_with_options(path, options).map_err(damaged)?;
         check_end(path, &file)?;
         let mut datasets = file
@@ -125,7 +127,13 @@ impl Hdf5Table {
                 bytes,
             })),
             None => {
-                let what = format!("arrays of type {:?} are not read", dataset.dtype());
+                let of = format!("{:?}", dataset.dtype());
+                let of = of
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_lowercase();
+                let what = format!("arrays of {of} type are not read");
                 refuse(Problem::Values(what))
             }
         }
@@ -215,25 +223,19 @@ impl Table for Hdf5Table {
     }
 }
 
-/// Rows of a window: as many as fit, in whole chunks of the widest column.
+/// Rows of a window: as many as fit, in whole chunks of the widest column. Chunks of many rows are
+/// read as a whole up to a bound, since each window decompresses all that it touches.
 fn window_rows(columns: &[ColumnReader]) -> u64 {
-    let row_bytes = columns
-        .iter()
-        .map(|column| column.bytes)
-        .sum::<usize>()
-        .max(1);
+    let row_bytes = columns.iter().map(|column| column.bytes).sum::<usize>();
+    let row_bytes = row_bytes.max(1);
     let affordable = (WINDOW_BYTES / row_bytes).clamp(1, WINDOW_ROWS);
     let widest = columns.iter().max_by_key(|column| column.bytes);
     let chunk = widest
         .and_then(|column| column.dataset.chunks()?.first().copied())
         .map_or(1, |rows| (rows as usize).max(1));
-    let fits = chunk
-        .checked_mul(row_bytes)
-        .is_some_and(|bytes| bytes <= CHUNKS_BYTES);
-    let rows = if fits {
-        chunk * (affordable / chunk).max(1)
-    } else {
-        affordable
+    let rows = match chunk <= affordable {
+        true => affordable / chunk * chunk,
+        false => chunk.min((CHUNKS_BYTES / row_bytes).max(1)),
     };
     rows as u64
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aion_data::crossmatch::{Epochs, Input, Options, Report, crossmatch};
+use aion_data::format::partitions::partitions;
 use aion_data::reader::{self, ReadOptions};
 use aion_data::tensor_files::write_observations;
 use aion_data::{DataError, Measurement, ModalityId, Object, Problem, Spectrum};
@@ -628,4 +629,56 @@ fn other_extensions_and_radii_are_refused() {
         assert!(crossmatch(&input, &input, &options, &output, &mut note).is_err());
     }
     assert_eq!(matching.names(), ["a.csv"]);
+}
+
+/// The files of the Multimodal Universe that `fixtures/surveys/make_mmu.py` writes, of one set.
+fn universe(set: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surveys/mmu");
+    let found = partitions(&root.join(set)).expect("listed");
+    found.expect("partitions").remove(0)
+}
+
+#[test]
+fn sets_of_the_multimodal_universe_are_fused_in_every_container() {
+    let [images, spectra, labels] =
+        ["v1/legacysurvey", "v1/desi", "v1/desi_provabgs"].map(universe);
+    let [other_images, other_spectra] = ["hats/mmu_legacysurvey", "hats/mmu_desi"].map(universe);
+    let alone = |path: &Path, key: &str| {
+        let id = ModalityId::from_key(key).expect("a modality");
+        objects(path)[0].get(id).cloned().expect("measured")
+    };
+    for (left, right) in [(&images, &spectra), (&other_images, &other_spectra)] {
+        let mut matching = Match::within(1.0);
+        let report = matching.run(&[left], &[right]).expect("matched");
+        assert_eq!((report.pairs, matching.problems.len()), (2, 0));
+        let mut fused = objects(&matching.path("pairs.parquet"));
+        fused.sort_by(|one, other| one.id.cmp(&other.id));
+        let object = &fused[0];
+        assert_eq!(object.id, "1498p022-17");
+        for (path, name) in [
+            (&images, "tok_image"),
+            (&images, "catalog"),
+            (&images, "tok_segmap"),
+            (&spectra, "tok_spectrum_desi"),
+        ] {
+            assert_eq!(object.get(key(name)), Some(&alone(path, name)), "{name}");
+        }
+        assert_eq!(object.flags["ZWARN"], "0");
+        assert_eq!(fused[1].scalar(key("tok_z")), None, "warned of");
+    }
+    // Labels join as flags.
+    let mut matching = Match::within(1.0);
+    matching.run(&[&spectra], &[&labels]).expect("matched");
+    let fused = objects(&matching.path("pairs.parquet"));
+    let masses: Vec<&str> = fused
+        .iter()
+        .map(|object| object.flags["PROVABGS_LOGMSTAR_BF"].as_str())
+        .collect();
+    assert_eq!(masses.len(), 2);
+    assert!(masses.contains(&"10.5") && masses.contains(&"11.25"));
+    assert!(
+        fused
+            .iter()
+            .all(|object| object.get(key("tok_spectrum_desi")).is_some())
+    );
 }

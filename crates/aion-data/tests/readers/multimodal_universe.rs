@@ -249,6 +249,20 @@ fn a_tutorials_table_holds_several_surveys() {
 }
 
 #[test]
+fn bands_may_be_text_of_several_axes() {
+    let options = ReadOptions {
+        pad: true,
+        ..ReadOptions::default()
+    };
+    let object = objects_with(&fixture("bands.fits"), &options).remove(0);
+    assert_eq!(image(&object, "tok_image").bands, ["DES-R", "DES-Z"]);
+    assert_eq!(
+        image(&object, "tok_image").ivar.as_ref().unwrap()[46 * 96 + 46],
+        0.0
+    );
+}
+
+#[test]
 fn pairs_are_fused_objects_and_nulls_are_absent() {
     let all = objects(&fixture("pairs.parquet"));
     assert_eq!(all[0].id, "1498p022-17");
@@ -334,7 +348,7 @@ fn what_is_wrong_is_named() {
         ("unit", &["field FLUX_G", "the unit is `mag`"]),
         ("groups", &["HDF5 without arrays at its root"]),
         ("scalars", &["HDF5 without arrays at its root"]),
-        ("compound", &["field object_id", "Compound"]),
+        ("compound", &["field object_id", "compound type"]),
     ] {
         let path = fixture("wrong").join(format!("{file}.hdf5"));
         let message = error(&path).to_string();
