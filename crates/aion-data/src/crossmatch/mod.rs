@@ -9,6 +9,7 @@ mod cells;
 mod epoch;
 mod gather;
 mod matching;
+mod object_columns;
 mod pairs;
 mod positions;
 mod rows;

@@ -22,7 +22,7 @@ pub struct Input {
 
 /// How the rows of a file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Content {
     /// Rows of a table.
     Table,
     /// Objects: spectra, images, observations in safetensors.
@@ -53,7 +53,7 @@ impl Seen {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FileRows {
     pub path: PathBuf,
-    pub kind: Kind,
+    pub content: Content,
     /// Its first row among those of the side.
     pub first: usize,
     /// Its rows, unusable ones included.
@@ -118,9 +118,9 @@ impl Positions {
         for input in inputs {
             let before = all.len();
             match all.read_file(&input.path, options) {
-                Ok(kind) => all.files.push(FileRows {
+                Ok(content) => all.files.push(FileRows {
                     path: input.path.clone(),
-                    kind,
+                    content,
                     first: before,
                     len: all.len() - before,
                 }),
@@ -156,7 +156,7 @@ impl Positions {
         self.ids.text.truncate(end);
     }
 
-    fn read_file(&mut self, path: &Path, options: &ReadOptions) -> Result<Kind> {
+    fn read_file(&mut self, path: &Path, options: &ReadOptions) -> Result<Content> {
         let Some(table) = reader::open_table(path)? else {
             for object in reader::read(path, options)? {
                 object.iter().for_each(|object| self.seen.add(object));
@@ -170,14 +170,14 @@ impl Positions {
                     }),
                 );
             }
-            return Ok(Kind::Objects);
+            return Ok(Content::Objects);
         };
         let astrometry = Astrometry::of(path, table.columns())?;
         let rows = reader::table_rows(path, table, &astrometry.wanted)?;
         for (number, row) in (1..).zip(rows) {
             self.push(path, row.and_then(|row| astrometry.entry(number, &row)));
         }
-        Ok(Kind::Table)
+        Ok(Content::Table)
     }
 
     /// Takes a row; one that is wrong keeps its number, but not its position.

@@ -1,6 +1,6 @@
 //! The second pass over one side: all columns of the rows that are matched, as Arrow.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
@@ -12,11 +12,11 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection
 
 use crate::atomic::io_error;
 use crate::crossmatch::cells;
-use crate::crossmatch::positions::{FileRows, Kind, Seen};
+use crate::crossmatch::object_columns::ObjectColumns;
+use crate::crossmatch::positions::{Content, FileRows, Seen};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::{Column, Row};
-use crate::modality::Survey;
-use crate::observation_table::{self, Layout};
+use crate::observation_table;
 use crate::parquet_file::{damaged, read_step};
 use crate::reader::{self, ReadOptions};
 
@@ -50,9 +50,9 @@ pub(super) fn read(source: &Source, file: &FileRows, wanted: &[usize], take: Tak
         taken += batch.num_rows();
         take(batch)
     };
-    match file.kind {
-        Kind::Objects => objects(source, file, wanted, &mut counted)?,
-        Kind::Table => match reader::is_parquet(&file.path)? {
+    match file.content {
+        Content::Objects => objects(source, file, wanted, &mut counted)?,
+        Content::Table => match reader::is_parquet(&file.path)? {
             true => parquet_rows(&file.path, wanted, &mut counted)?,
             false => table_rows(file, wanted, &mut counted)?,
         },
@@ -202,23 +202,18 @@ fn batch_of(path: &Path, columns: &[Column], rows: &[Row]) -> Result<RecordBatch
     )
 }
 
-fn checked<T>(path: &Path, made: std::result::Result<T, arrow_schema::ArrowError>) -> Result<T> {
+pub(super) fn checked<T>(
+    path: &Path,
+    made: std::result::Result<T, arrow_schema::ArrowError>,
+) -> Result<T> {
     made.map_err(|error| DataError::new(Place::file(path), damaged(error.to_string())))
 }
 
 /// Objects in the columns of the Multimodal Universe.
 fn objects(source: &Source, file: &FileRows, wanted: &[usize], take: Take) -> Result<()> {
     let path = &file.path;
-    let layout = layout(path, source.seen)?;
-    let schema = Arc::new(Schema::new(layout.fields()));
-    let mut give = |rows: &[observation_table::Row]| {
-        let rows: Vec<&observation_table::Row> = rows.iter().collect();
-        take(checked(
-            path,
-            RecordBatch::try_new(schema.clone(), layout.arrays(&rows)),
-        )?)
-    };
-    give(&[])?;
+    let columns = ObjectColumns::of(path, source.seen)?;
+    take(columns.batch(path, &[])?)?;
     let size = batch_rows(row_bytes(file)?);
     let mut wanted = wanted.iter().peekable();
     let mut ready = Vec::new();
@@ -227,38 +222,15 @@ fn objects(source: &Source, file: &FileRows, wanted: &[usize], take: Take) -> Re
             break;
         }
         if wanted.next_if_eq(&&number).is_some() {
-            let row = observation_table::Row::from(object?);
-            let named = |error: DataError| error.in_object(&row.object.id).in_file(path);
-            layout.check(&row).map_err(named)?;
-            ready.push(row);
+            ready.push(observation_table::Row::from(object?));
         }
         if ready.len() == size {
-            give(&ready)?;
+            take(columns.batch(path, &ready)?)?;
             ready.clear();
         }
     }
     match ready.is_empty() {
         true => Ok(()),
-        false => give(&ready),
+        false => take(columns.batch(path, &ready)?),
     }
-}
-
-/// The columns of a side's objects, which one survey must have observed.
-fn layout(path: &Path, seen: &Seen) -> Result<Layout> {
-    let surveys = seen.modalities.iter().map(|id| id.info().survey);
-    let surveys: BTreeSet<Survey> = surveys.filter(|survey| *survey != Survey::Any).collect();
-    if surveys.len() > 1 {
-        let names: Vec<&str> = surveys.iter().map(|survey| survey.name()).collect();
-        let what = format!(
-            "the objects of this side were observed by {}, expected one survey a side",
-            names.join(" and ")
-        );
-        return Err(DataError::new(Place::file(path), Problem::Mismatch(what)));
-    }
-    let survey = surveys.into_iter().next().unwrap_or(Survey::Any);
-    let layout = Layout::new(survey, seen.modalities.iter().copied()).with_flags(&seen.flags);
-    Ok(match seen.simulated {
-        true => layout.simulated(),
-        false => layout,
-    })
 }

@@ -2,7 +2,7 @@
 //!
 //! Gaia, and the tables that carry Gaia's columns along (Legacy Surveys, DESI fibre maps), name
 //! them alike: `pmra` (with the factor cos dec) and `pmdec` in mas/yr, `ref_epoch` in Julian
-//! years, 0 where there is none.
+//! years, 0 where there is none. The Multimodal Universe puts them into a struct `astrometry`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,10 @@ use crate::survey::{columns, units};
 const MOTION: [&str; 2] = ["pmra", "pmdec"];
 /// The column of the year of positions, in any case.
 const EPOCH: &str = "ref_epoch";
+/// The struct that may hold them.
+const STRUCT: &str = "astrometry.";
 /// Columns that only Gaia's third data release has, whose positions are those of [`GAIA_DR3`].
-const ONLY_IN_DR3: [&str; 3] = ["bp_coefficients", "spectral_coefficients", "coeff"];
+const ONLY_IN_DR3: [&str; 3] = ["bp_coefficients", "spectral_coefficients.coeff", "coeff"];
 /// Reference epoch of Gaia DR3 (and EDR3), Julian year.
 const GAIA_DR3: f64 = 2016.0;
 /// Years outside are fill values.
@@ -78,8 +80,9 @@ impl Astrometry {
             })
         };
         let to_degrees = [factor(ra, "deg")?, factor(dec, "deg")?];
-        let motion = MOTION.map(alike);
-        let epoch = alike(EPOCH);
+        let flat_or_nested = |name: &str| alike(name).or(alike(&format!("{STRUCT}{name}")));
+        let motion = MOTION.map(flat_or_nested);
+        let epoch = flat_or_nested(EPOCH);
         let to_mas = match motion {
             [Some(pmra), Some(pmdec)] => {
                 Some([factor(pmra, "mas yr-1")?, factor(pmdec, "mas yr-1")?])

@@ -4,3 +4,4 @@
 mod epoch;
 mod matching;
 mod pairs;
+mod samples;
