@@ -258,6 +258,72 @@ fn spectra_of_one_pixel(path: &Path, ids: &[&str], ra: &[f64], dec: &[f64]) {
 }
 
 #[test]
+fn every_container_gives_the_same_pairs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surveys/crossmatch");
+    for (name, nested) in [
+        ("objects.fits", true),
+        ("objects.ecsv", false),
+        ("objects.vot", false),
+        ("objects.parquet", true),
+        ("objects.hdf5", true),
+    ] {
+        let mut matching = Match::within(1.0);
+        let right = matching.write("b.csv", "id,ra,dec\nz,0.00001,0.25\ny,10.0001,-5\n");
+        let report = matching.run(&[&folder.join(name)], &[&right]).expect(name);
+        assert_eq!((report.pairs, report.left.rows), (2, 3), "{name}");
+        let pairs = matching.pairs();
+        let ids = texts(&pairs, "left_object_id");
+        let row = |id: &str| ids.iter().position(|found| found == id).expect(name);
+        let (first, second) = (row("9007199254740993"), row("2"));
+        assert_eq!(texts(&pairs, "right_object_id")[first], "y", "{name}");
+        assert_eq!(texts(&pairs, "right_object_id")[second], "z", "{name}");
+        assert_eq!(texts(&pairs, "left_NAME")[second], "two", "{name}");
+        assert_eq!(reals(&pairs, "left_PMRA")[first], 1.5, "{name}");
+        let own = pairs.column_by_name("left_SOURCE_ID").expect("ids");
+        assert_eq!(
+            own.as_primitive::<Int64Type>().value(first),
+            9_007_199_254_740_993
+        );
+        if nested {
+            let vector = pairs.column_by_name("left_VECTOR").expect("vectors");
+            let vector = vector.as_list::<i32>().value(second);
+            assert_eq!(
+                vector.as_primitive::<Float32Type>().values(),
+                &[3.0, 4.0, 5.0],
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn units_travel_to_the_pairs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surveys/crossmatch");
+    let mut matching = Match::within(1.0);
+    let left = folder.join("objects.fits");
+    matching.options.epochs.left = Some(2016.0);
+    matching.options.epochs.right = Some(2015.0);
+    let report = matching
+        .run(&[&left], &[&folder.join("objects.parquet")])
+        .expect("matched");
+    assert_eq!(
+        (report.pairs, report.epoch),
+        (3, Some(2016.0)),
+        "the left side's year"
+    );
+    let table = reader::open_table(&matching.path("pairs.parquet")).expect("opened");
+    let table = table.expect("a table");
+    let unit = |name: &str| {
+        let column = table.columns().iter().find(|column| column.name == name);
+        column.expect(name).unit.clone()
+    };
+    assert_eq!(unit("left_PMRA").as_deref(), Some("mas yr-1"));
+    assert_eq!(unit("separation_arcsec").as_deref(), Some("arcsec"));
+    assert_eq!(unit("right_RA").as_deref(), Some("deg"));
+    assert_eq!(unit("left_NAME"), None);
+}
+
+#[test]
 fn files_of_a_side_share_their_columns() {
     let mut matching = Match::within(1.0);
     let a = [
