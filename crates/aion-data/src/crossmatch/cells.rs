@@ -3,8 +3,8 @@
 //! Parquet files keep their own types. Other containers give [`Cell`]s, whose type is found batch by
 //! batch and widened where batches differ: nothing, whole numbers, real numbers, text, true or false;
 //! lists of single precision where that loses nothing, else of double precision; arrays as lists of
-//! lists. Text that spells a number
-//! as a computer would becomes one; `007` stays text.
+//! lists. Text that spells a number as a computer would becomes one; `007` stays text. What does not
+//! go together (texts and lists) is refused.
 
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ enum Shape {
     Bytes,
     /// Of so many axes.
     Array(usize),
+    /// Cells that one column cannot hold.
+    Mixed,
 }
 
 impl Shape {
@@ -85,17 +87,25 @@ impl Shape {
             (Singles, Doubles) | (Doubles, Singles) => Doubles,
             (Singles | Doubles, Small | Signed | Unsigned | Real) => Doubles,
             (Small | Signed | Unsigned | Real, Singles | Doubles) => Doubles,
-            _ => Text,
+            (a, b) if a.is_single() && b.is_single() => Text,
+            _ => Mixed,
         }
+    }
+
+    /// Whether a cell holds one value that text can stand for.
+    fn is_single(self) -> bool {
+        use Shape::*;
+        matches!(self, Small | Signed | Unsigned | Real | Text | Flag)
     }
 }
 
-/// Cells of one column as an array.
-pub(super) fn array<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> ArrayRef {
+/// Cells of one column as an array; none of cells that do not go together.
+pub(super) fn array<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> Option<ArrayRef> {
     let shape = cells
         .clone()
         .fold(Shape::Nothing, |shape, cell| shape.with(Shape::of(cell)));
-    match shape {
+    Some(match shape {
+        Shape::Mixed => return None,
         Shape::Nothing => Arc::new(NullArray::new(cells.count())),
         Shape::Small | Shape::Signed => Arc::new(
             cells
@@ -156,7 +166,7 @@ pub(super) fn array<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> ArrayR
             }
             Arc::new(list.finish())
         }
-    }
+    })
 }
 
 /// Arrays of the same number of axes as lists of lists.
@@ -266,7 +276,7 @@ mod tests {
     use super::*;
 
     fn of(cells: &[Cell]) -> DataType {
-        array(cells.iter()).data_type().clone()
+        array(cells.iter()).expect("a column").data_type().clone()
     }
 
     fn text(text: &str) -> Cell {
@@ -285,7 +295,7 @@ mod tests {
         assert_eq!(of(&[text("007"), text("8")]), DataType::Utf8);
         assert_eq!(of(&[text("1.5"), text("2")]), DataType::Float64);
         assert_eq!(of(&[Cell::Missing]), DataType::Null);
-        let kept = array([text("007"), Cell::Missing].iter());
+        let kept = array([text("007"), Cell::Missing].iter()).expect("a column");
         assert_eq!(kept.as_string::<i32>().value(0), "007");
         assert!(kept.is_null(1));
     }
@@ -294,8 +304,13 @@ mod tests {
     fn lists_are_as_precise_as_they_need() {
         let single = Cell::List(vec![0.5, f64::NAN]);
         let double = Cell::List(vec![0.1]);
-        let singles = array([single.clone(), Cell::Missing].iter());
-        let both = array([single, double].iter());
+        let column = |cells: &[Cell]| array(cells.iter()).expect("a column");
+        let singles = column(&[single.clone(), Cell::Missing]);
+        let both = column(&[single.clone(), double]);
+        assert!(
+            array([single, text("x")].iter()).is_none(),
+            "nothing is lost in silence"
+        );
         assert_eq!(
             singles.data_type(),
             &DataType::new_list(DataType::Float32, true)
@@ -316,7 +331,7 @@ mod tests {
             shape: vec![2, 3],
             values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
         });
-        let arrays = array([cell, Cell::Missing].iter());
+        let arrays = array([cell, Cell::Missing].iter()).expect("a column");
         let rows = arrays.as_list::<i32>();
         assert!(rows.is_null(1));
         let row = rows.value(0);
@@ -325,7 +340,7 @@ mod tests {
             second.as_primitive::<Float32Type>().values(),
             &[3.0, 4.0, 5.0]
         );
-        let words = array([Cell::Words(vec!["g".into()])].iter());
+        let words = array([Cell::Words(vec!["g".into()])].iter()).expect("a column");
         let list = words.as_list::<i32>().value(0);
         assert_eq!(list.as_string::<i32>().value(0), "g");
         assert_eq!(of(&[Cell::Flag(true), Cell::Missing]), DataType::Boolean);

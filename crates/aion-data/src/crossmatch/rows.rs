@@ -185,11 +185,15 @@ fn table_rows(file: &FileRows, wanted: &[usize], take: Take) -> Result<()> {
 }
 
 fn batch_of(path: &Path, columns: &[Column], rows: &[Row]) -> Result<RecordBatch> {
-    let arrays = (0..columns.len()).map(|index| {
+    let mut arrays = Vec::with_capacity(columns.len());
+    for (index, column) in columns.iter().enumerate() {
         let cells = rows.iter().filter_map(move |row| row.get(index));
-        cells::array(cells)
-    });
-    let arrays: Vec<_> = arrays.collect();
+        arrays.push(cells::array(cells).ok_or_else(|| {
+            let what = "texts, numbers or lists that do not make one column".to_owned();
+            let place = Place::file(path).with_field(&column.name);
+            DataError::new(place, Problem::Values(what))
+        })?);
+    }
     let fields = columns
         .iter()
         .zip(&arrays)

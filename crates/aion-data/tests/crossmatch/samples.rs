@@ -101,9 +101,9 @@ fn every_spectrum_is_its_own_neighbour() {
     let Some(folder) = samples("sdss") else {
         return;
     };
-    let all = files(&folder, "spec-");
+    let all = files(&folder, "spec-1");
     let (report, objects) = matched(&all, &all, 0.1);
-    assert_eq!(report.left.files, 169);
+    assert_eq!(report.left.files, all.len());
     assert_eq!((report.left.without_position, report.left.bad), (0, 0));
     for object in &objects {
         assert_eq!(
@@ -111,7 +111,8 @@ fn every_spectrum_is_its_own_neighbour() {
             object.flags["right_object_id"]
         );
     }
-    println!("{report:?} {}", objects.len());
+    // A few objects were observed twice at exactly one position.
+    assert!(objects.len() * 10 > all.len() * 9, "{}", objects.len());
 }
 
 #[test]
