@@ -57,6 +57,11 @@ impl NewFile {
         })
     }
 
+    /// The name that the file has until it is finished.
+    pub fn partial_path(&self) -> &Path {
+        &self.partial.0
+    }
+
     /// Another handle of the file to write through; all share one position.
     ///
     /// # Errors

@@ -8,12 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use crate::atomic::{NewFile, io_error};
 use crate::error::{DataError, Place, Problem, Result};
@@ -21,20 +22,6 @@ use crate::error::{DataError, Place, Problem, Result};
 /// Bounds of a row group, which a reader may have to hold as a whole.
 const ROWS_A_GROUP: usize = 16_384;
 const BYTES_A_GROUP: usize = 128 << 20;
-
-/// Writes `batches`, drawn one at a time, to `path`.
-pub(crate) fn write_parquet(
-    path: &Path,
-    schema: SchemaRef,
-    metadata: &BTreeMap<String, String>,
-    batches: impl Iterator<Item = Result<RecordBatch>>,
-) -> Result<()> {
-    let mut file = ParquetFile::create(path, schema, metadata)?;
-    for batch in batches {
-        file.write(&batch?)?;
-    }
-    file.finish()
-}
 
 /// A Parquet file that grows batch by batch and appears under its name when it is finished.
 pub struct ParquetFile {
@@ -60,23 +47,33 @@ impl ParquetFile {
         schema: SchemaRef,
         metadata: &BTreeMap<String, String>,
     ) -> Result<ParquetFile> {
-        let entries = metadata
-            .iter()
-            .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROWS_A_GROUP))
-            .set_max_row_group_bytes(Some(BYTES_A_GROUP))
-            .set_key_value_metadata(Some(entries.collect()))
-            .build();
         let file = NewFile::create(path)?;
         let out = BufWriter::new(file.handle()?);
-        let writer = ArrowWriter::try_new(out, schema, Some(properties));
-        Ok(ParquetFile {
+        let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(&schema)));
+        let mut file = ParquetFile {
             path: path.to_owned(),
             file,
             writer: writer.map_err(|error| parquet_error(path, error))?,
-        })
+        };
+        file.note(metadata);
+        Ok(file)
+    }
+
+    /// Adds entries to the footer's metadata.
+    pub fn note(&mut self, metadata: &BTreeMap<String, String>) {
+        for (key, value) in metadata {
+            let entry = KeyValue::new(key.clone(), value.clone());
+            self.writer.append_key_value_metadata(entry);
+        }
+    }
+
+    /// Writes the footer without giving the file its name yet: it can be read where this returns.
+    pub(crate) fn end(&mut self) -> Result<&Path> {
+        let ended = self.writer.finish();
+        ended.map_err(|error| parquet_error(&self.path, error))?;
+        let flushed = std::io::Write::flush(self.writer.inner_mut());
+        flushed.map_err(|error| io_error(&self.path, error))?;
+        Ok(self.file.partial_path())
     }
 
     /// Adds rows.
@@ -102,6 +99,37 @@ impl ParquetFile {
     }
 }
 
+/// Compression of every column, and the encoding of those with single-precision numbers: bytes of
+/// one significance together, since dictionaries find nothing among measured numbers.
+fn properties(schema: &Schema) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROWS_A_GROUP))
+        .set_max_row_group_bytes(Some(BYTES_A_GROUP));
+    for field in schema.fields() {
+        let (path, number) = leaf(field);
+        if matches!(number, DataType::Float32 | DataType::Float16) {
+            let path = ColumnPath::from(path);
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            if number == DataType::Float32 {
+                properties = properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT);
+            }
+        }
+    }
+    properties.build()
+}
+
+/// Path of a column's numbers within the file, and their type.
+fn leaf(field: &Field) -> (Vec<String>, DataType) {
+    let mut path = vec![field.name().clone()];
+    let mut of = field.data_type();
+    while let DataType::List(item) | DataType::FixedSizeList(item, _) = of {
+        path.extend(["list".to_owned(), item.name().clone()]);
+        of = item.data_type();
+    }
+    (path, of.clone())
+}
+
 /// Runs a step of reading. The library panics on some damaged files.
 pub(crate) fn read_step<T>(
     path: &Path,
@@ -117,7 +145,7 @@ pub(crate) fn read_step<T>(
 }
 
 /// The library's error, with the input or output error inside it where that is what happened.
-fn parquet_error(path: &Path, error: ParquetError) -> DataError {
+pub(crate) fn parquet_error(path: &Path, error: ParquetError) -> DataError {
     let problem = match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(error) => Problem::Io(*error),

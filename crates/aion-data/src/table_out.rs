@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | [`Values::F32`] | F32 tensor (B, shape) | numbers; fixed-size lists; fixed-shape tensors from two axes | where the shape is one number |
 //! | [`Values::Ragged`] | (B, N, width) filled with 0, and `<name>_mask` (B, N), 1 = valid, where lengths differ | list of fixed-size lists | no |
-//! | [`Values::F64`], [`Values::I64`] | tensor (B, shape), NaN where missing | numbers or fixed-size lists | where the shape is one number |
+//! | [`Values::F64`], [`Values::I64`], [`Values::Cells`] | tensor (B, shape), NaN where missing | numbers or fixed-size lists | where the shape is one number |
 //! | [`Values::Text`] | metadata entry, a JSON list | text | yes |
 //!
 //! Identifiers are the column `object_id`; in safetensors they are written as
@@ -15,6 +15,8 @@ mod csv;
 mod parquet;
 mod tensors;
 
+pub use parquet::{TableWriter, rank};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -23,6 +25,25 @@ use crate::output_format::OutputFormat;
 
 /// Name of the column of identifiers.
 const OBJECT_ID: &str = "object_id";
+const RA: &str = "ra";
+const DEC: &str = "dec";
+/// Cell of the sky; the name that HATS catalogues use.
+const HEALPIX: &str = "_healpix_29";
+/// Before the name of a survey flag.
+const FLAG: &str = "flag_";
+
+/// How single-precision numbers of a table are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Floats {
+    /// As they are.
+    #[default]
+    F32,
+    /// Half precision: 11 bits, up to 65504.
+    F16,
+    /// The upper half of single precision: 8 bits, the whole range. Parquet has no such type: there
+    /// the rounded numbers are stored in single precision, whose lower bytes then compress to nothing.
+    Bf16,
+}
 
 /// A named column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +81,8 @@ pub enum Values {
         /// Rows one after another.
         data: Vec<i64>,
     },
+    /// Cells of the sky (Parquet), -1 where there is none (elsewhere).
+    Cells(Vec<Option<i64>>),
     /// Text: flags, labels.
     Text(Vec<Option<String>>),
 }
@@ -82,7 +105,8 @@ impl Column {
 
 /// Writes a table of the objects called `ids` to `path`, in the format that its extension tells.
 ///
-/// `metadata` becomes the file's metadata (safetensors, Parquet) or is left out (CSV).
+/// `metadata` becomes the file's metadata (safetensors, Parquet) or is left out (CSV); `floats` is how
+/// single-precision numbers are stored (CSV has them in full).
 ///
 /// # Errors
 /// Names file and column: [`Problem::Empty`] without objects; [`Problem::Mismatch`] for columns of
@@ -94,7 +118,17 @@ pub fn write_columns(
     ids: &[String],
     columns: &[Column],
     metadata: &BTreeMap<String, String>,
+    floats: Floats,
 ) -> Result<()> {
+    check_columns(path, ids, columns)?;
+    match OutputFormat::of(path)? {
+        OutputFormat::Safetensors => tensors::write(path, ids, columns, metadata, floats),
+        OutputFormat::Parquet => parquet::write(path, ids, columns, metadata, floats),
+        OutputFormat::Csv => csv::write(path, ids, columns),
+    }
+}
+
+fn check_columns(path: &Path, ids: &[String], columns: &[Column]) -> Result<()> {
     if ids.is_empty() {
         return Err(DataError::new(Place::file(path), Problem::Empty));
     }
@@ -107,11 +141,7 @@ pub fn write_columns(
         }
         check(&column.values, ids.len()).map_err(|problem| DataError::new(place(), problem))?;
     }
-    match OutputFormat::of(path)? {
-        OutputFormat::Safetensors => tensors::write(path, ids, columns, metadata),
-        OutputFormat::Parquet => parquet::write(path, ids, columns, metadata),
-        OutputFormat::Csv => csv::write(path, ids, columns),
-    }
+    Ok(())
 }
 
 /// Fails unless the values make `rows` rows.
@@ -120,6 +150,7 @@ fn check(values: &Values, rows: usize) -> std::result::Result<(), Problem> {
         Values::F32 { shape, data } => (data.len(), width(shape)),
         Values::I64 { shape, data } => (data.len(), width(shape)),
         Values::F64(values) => (values.len(), 1),
+        Values::Cells(values) => (values.len(), 1),
         Values::Text(values) => (values.len(), 1),
         Values::Ragged { width, rows } => {
             let whole = |row: &Vec<f32>| *width > 0 && row.len().is_multiple_of(*width);

@@ -13,6 +13,8 @@
 mod parquet;
 mod tensors;
 
+pub use parquet::{TokenWriter, rank};
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -101,18 +103,23 @@ pub fn write_tokens(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) ->
     if rows.is_empty() {
         return Err(DataError::new(Place::file(path), Problem::Empty));
     }
-    for row in rows {
-        for (modality, tokens) in &row.tokens {
-            let tokens: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
-            check(*modality, &tokens)
-                .map_err(|problem| at(path, *modality, problem).in_object(&row.id))?;
-        }
-    }
+    check_rows(path, rows)?;
     match OutputFormat::of(path)? {
         OutputFormat::Safetensors => tensors::write(path, rows, metadata),
         OutputFormat::Parquet => parquet::write(path, rows, metadata),
         OutputFormat::Csv => Err(no_tokens(path)),
     }
+}
+
+/// Fails unless every modality of every row has so many tokens as it should, all in its vocabulary.
+fn check_rows(path: &Path, rows: &[TokenRow]) -> Result<()> {
+    for row in rows {
+        for (modality, tokens) in &row.tokens {
+            check(*modality, tokens.iter().map(|token| i64::from(*token)))
+                .map_err(|problem| at(path, *modality, problem).in_object(&row.id))?;
+        }
+    }
+    Ok(())
 }
 
 fn no_tokens(path: &Path) -> DataError {
@@ -127,30 +134,32 @@ fn parse(modality: ModalityId, row: &[i64]) -> std::result::Result<Option<Vec<u1
     }
     let padding =
         |token: &i64| modality.info().is_sequence() && (*token == PADDING || *token == ABSENT);
-    let tokens: Vec<i64> = row
-        .iter()
-        .copied()
-        .filter(|token| !padding(token))
-        .collect();
-    check(modality, &tokens).map(Some)
+    let tokens = row.iter().copied().filter(|token| !padding(token));
+    check(modality, tokens.clone())?;
+    // None is lost: they lie in the vocabulary.
+    Ok(Some(tokens.map(|token| token as u16).collect()))
 }
 
 /// Fails unless the modality has so many tokens and its vocabulary holds each.
-fn check(modality: ModalityId, tokens: &[i64]) -> std::result::Result<Vec<u16>, Problem> {
+fn check(
+    modality: ModalityId,
+    tokens: impl Iterator<Item = i64> + Clone,
+) -> std::result::Result<(), Problem> {
     let info = modality.info();
-    if !info.is_sequence() && tokens.len() != info.num_tokens() {
-        return Err(wrong_count(modality, tokens.len()));
+    if !info.is_sequence() {
+        let found = tokens.clone().count();
+        if found != info.num_tokens() {
+            return Err(wrong_count(modality, found));
+        }
     }
-    tokens
-        .iter()
-        .map(|&token| match u16::try_from(token) {
-            Ok(small) if usize::from(small) < info.vocabulary => Ok(small),
-            _ => Err(Problem::Vocabulary {
-                token,
-                vocabulary: info.vocabulary,
-            }),
-        })
-        .collect()
+    let inside = |token: i64| u16::try_from(token).is_ok_and(|t| usize::from(t) < info.vocabulary);
+    match tokens.into_iter().find(|token| !inside(*token)) {
+        Some(token) => Err(Problem::Vocabulary {
+            token,
+            vocabulary: info.vocabulary,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn wrong_count(modality: ModalityId, found: usize) -> Problem {

@@ -30,7 +30,7 @@ pub(super) fn write(path: &Path, ids: &[String], columns: &[Column]) -> Result<(
 fn require_single(path: &Path, column: &Column) -> Result<()> {
     let single = match &column.values {
         Values::F32 { shape, .. } | Values::I64 { shape, .. } => width(shape) == 1,
-        Values::F64(_) | Values::Text(_) => true,
+        Values::F64(_) | Values::Cells(_) | Values::Text(_) => true,
         Values::Ragged { .. } => false,
     };
     if single {
@@ -50,6 +50,7 @@ fn cell(values: &Values, row: usize) -> String {
         Values::F32 { data, .. } => data.get(row).map(f32::to_string),
         Values::I64 { data, .. } => data.get(row).map(i64::to_string),
         Values::F64(values) => values.get(row).copied().flatten().map(|v| v.to_string()),
+        Values::Cells(values) => values.get(row).copied().flatten().map(|v| v.to_string()),
         Values::Text(values) => values.get(row).cloned().flatten(),
         Values::Ragged { .. } => None,
     };

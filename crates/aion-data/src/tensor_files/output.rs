@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
 use crate::atomic::{io_error, write_atomically};
@@ -18,6 +19,10 @@ const LONGEST_HEADER: usize = 100_000_000;
 /// Rows of numbers, in order; the type of the numbers is the tensor's.
 pub(crate) enum Rows<'a> {
     F32(RowsOf<'a, f32>),
+    /// Rounded to half precision.
+    F16(RowsOf<'a, f32>),
+    /// Rounded to the upper half of single precision.
+    Bf16(RowsOf<'a, f32>),
     F64(RowsOf<'a, f64>),
     I64(RowsOf<'a, i64>),
     Bool(RowsOf<'a, bool>),
@@ -54,6 +59,8 @@ impl Rows<'_> {
     fn layout(&self) -> (&'static str, usize) {
         match self {
             Rows::F32(_) => ("F32", 4),
+            Rows::F16(_) => ("F16", 2),
+            Rows::Bf16(_) => ("BF16", 2),
             Rows::F64(_) => ("F64", 8),
             Rows::I64(_) => ("I64", 8),
             Rows::Bool(_) => ("BOOL", 1),
@@ -124,6 +131,8 @@ fn write_tensor(path: &Path, out: &mut Out<'_>, tensor: TensorOut<'_>) -> Result
     let name = tensor.name;
     let written = match tensor.rows {
         Rows::F32(rows) => write_rows(path, out, rows, f32::to_le_bytes),
+        Rows::F16(rows) => write_rows(path, out, rows, |v| f16::from_f32(v).to_le_bytes()),
+        Rows::Bf16(rows) => write_rows(path, out, rows, |v| bf16::from_f32(v).to_le_bytes()),
         Rows::F64(rows) => write_rows(path, out, rows, f64::to_le_bytes),
         Rows::I64(rows) => write_rows(path, out, rows, i64::to_le_bytes),
         Rows::Bool(rows) => write_rows(path, out, rows, |bad| [u8::from(bad)]),

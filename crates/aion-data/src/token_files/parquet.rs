@@ -5,6 +5,7 @@ mod write;
 
 pub(super) use read::open;
 pub(super) use write::write;
+pub use write::{TokenWriter, rank};
 
 const OBJECT_ID: &str = "object_id";
 const RA: &str = "ra";
@@ -13,5 +14,5 @@ const DEC: &str = "dec";
 const HEALPIX: &str = "_healpix_29";
 /// Before the name of a survey flag.
 const FLAG: &str = "flag_";
-/// Rows encoded or decoded at a time.
+/// Rows decoded at a time.
 const BATCH: usize = 1024;

@@ -1,33 +1,105 @@
 //! Rows of tokens to Parquet.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::builder::{FixedSizeListBuilder, ListBuilder, UInt16Builder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::{BATCH, DEC, FLAG, HEALPIX, OBJECT_ID, RA};
+use super::{DEC, FLAG, HEALPIX, OBJECT_ID, RA};
 use crate::error::{DataError, Place, Result};
 use crate::modality::ModalityId;
-use crate::parquet_file::{damaged, write_parquet};
+use crate::parquet_file::damaged;
+use crate::parquet_writer::ParquetWriter;
 use crate::sky::healpix29;
-use crate::token_files::TokenMetadata;
+use crate::token_files::{TokenMetadata, check_rows};
 use crate::tokens::TokenRow;
+
+/// Rows encoded at once.
+const ROWS_A_BATCH: usize = 4096;
+
+/// A Parquet file of tokens, written row group by row group; absent unless finished.
+pub struct TokenWriter {
+    path: PathBuf,
+    writer: ParquetWriter,
+    rows: Vec<TokenRow>,
+}
+
+impl TokenWriter {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn create(path: &Path) -> Result<Self> {
+        Ok(TokenWriter {
+            path: path.to_owned(),
+            writer: ParquetWriter::new(path, rank),
+            rows: Vec::new(),
+        })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// A token is outside the vocabulary, or the number of tokens is wrong (file, object and field
+    /// are named); the file cannot be written.
+    pub fn push(&mut self, rows: Vec<TokenRow>) -> Result<()> {
+        check_rows(&self.path, &rows)?;
+        match self.rows.is_empty() {
+            true => self.rows = rows,
+            false => self.rows.extend(rows),
+        }
+        if self.rows.len() >= ROWS_A_BATCH {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file and gives it its name.
+    ///
+    /// # Errors
+    /// There are no rows; the file cannot be written.
+    pub fn finish(mut self, metadata: &TokenMetadata) -> Result<()> {
+        if !self.rows.is_empty() {
+            self.write()?;
+        }
+        self.writer.finish(metadata)
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        let columns = Columns::of(&rows);
+        let batch = RecordBatch::try_new(columns.schema(), columns.arrays(&rows));
+        let batch = batch
+            .map_err(|error| DataError::new(Place::file(&self.path), damaged(error.to_string())))?;
+        self.writer.write(&batch)
+    }
+}
+
+/// Identity and position, then modalities in registry order, then flags by name.
+pub fn rank(column: &str) -> (usize, &str) {
+    let first = [OBJECT_ID, RA, DEC, HEALPIX];
+    match first.iter().position(|name| *name == column) {
+        Some(place) => (place, column),
+        None => match ModalityId::all().position(|id| id.key() == column) {
+            Some(place) => (first.len() + place, column),
+            None => (usize::MAX, column),
+        },
+    }
+}
 
 pub(in crate::token_files) fn write(
     path: &Path,
     rows: &[TokenRow],
     metadata: &TokenMetadata,
 ) -> Result<()> {
-    let columns = Columns::of(rows);
-    let schema = columns.schema();
-    let batches = rows.chunks(BATCH).map(|rows| {
-        RecordBatch::try_new(schema.clone(), columns.arrays(rows))
-            .map_err(|error| DataError::new(Place::file(path), damaged(error.to_string())))
-    });
-    write_parquet(path, schema.clone(), metadata, batches)
+    let mut writer = TokenWriter::create(path)?;
+    for rows in rows.chunks(ROWS_A_BATCH) {
+        writer.push(rows.to_vec())?;
+    }
+    writer.finish(metadata)
 }
 
 /// Columns that the rows need beside identity and position.
