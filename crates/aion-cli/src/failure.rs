@@ -10,6 +10,8 @@ use aion_data::{DataError, Problem};
 use aion_kernel::WeightsError;
 use aion_model::{ConfigError, ModelError};
 
+use crate::interrupt::Interrupted;
+
 /// Exit code of bad input and bad usage.
 pub const BAD_INPUT: u8 = 2;
 /// Exit code of everything else: a full disk, a lost connection, a bug.
@@ -34,6 +36,9 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 
 /// The exit code of an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return interrupted.exit_code();
+    }
     // A file that is not there is bad input; one that cannot be read or written is not.
     let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let bad_input = error.chain().any(|cause| {

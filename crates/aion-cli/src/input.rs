@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +16,7 @@ use aion_data::token_files::TokenReader;
 use aion_data::{DataError, ModalityId, Object, Place, Problem, Result, TokenRow};
 use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-
-use crate::args::InputArgs;
+use rayon::prelude::*;
 
 /// Extensions that are read in a directory; files that are named are read whatever they are called.
 const DATA_EXTENSIONS: &[&str] = &[
@@ -180,63 +180,65 @@ pub enum Accept {
 
 type RowIterator = Box<dyn Iterator<Item = Result<Row>>>;
 
-/// The rows of all files of an input, in order. An error stands for an object, or for a file that
-/// cannot be used at all; the next one follows.
+/// A file of an input, or some of its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extract {
+    /// The file.
+    pub file: InputFile,
+    /// The rows; all without.
+    pub rows: Option<Range<u64>>,
+    /// The number that its first row has among all rows of the input; by counting without.
+    pub first: Option<usize>,
+}
+
+/// The rows of files, in order. An error stands for an object, or for a file that cannot be used at
+/// all; the next one follows.
 pub struct Rows {
-    files: std::vec::IntoIter<InputFile>,
+    files: std::vec::IntoIter<Extract>,
     options: ReadOptions,
     accept: Accept,
     current: Option<(Arc<Path>, RowIterator)>,
     number: usize,
-    estimate: u64,
-    lengths: BTreeMap<ModalityId, usize>,
     ignored: Vec<DataError>,
 }
 
 impl Rows {
-    /// Finds the files of an input.
-    ///
-    /// # Errors
-    /// See [`find_files`].
-    pub fn open(args: &InputArgs, accept: Accept) -> Result<Self> {
-        let files = find_files(&args.input)?;
-        let options = args.reading.options();
-        let mut lengths = BTreeMap::new();
-        for (modality, length) in files.iter().flat_map(|file| sequence_lengths(&file.path)) {
-            let longest = lengths.entry(modality).or_insert(length);
-            *longest = length.max(*longest);
-        }
-        Ok(Rows {
-            lengths,
-            estimate: estimate(&files),
+    /// The rows of whole files.
+    pub fn of_files(files: Vec<InputFile>, options: ReadOptions, accept: Accept) -> Self {
+        let whole = |file| Extract {
+            file,
+            rows: None,
+            first: None,
+        };
+        Rows::new(files.into_iter().map(whole).collect(), options, accept)
+    }
+
+    /// The rows of extracts.
+    pub fn new(files: Vec<Extract>, options: ReadOptions, accept: Accept) -> Self {
+        Rows {
             files: files.into_iter(),
             options,
             accept,
             current: None,
             number: 0,
             ignored: Vec::new(),
-        })
+        }
     }
 
-    /// About how many objects there are: exact where files say so, one a file elsewhere.
-    pub fn estimate(&self) -> u64 {
-        self.estimate
+    /// Files of directories that held no data, with the reason.
+    pub fn into_ignored(self) -> Vec<DataError> {
+        self.ignored
     }
 
-    /// Length of the rows of padded sequences in tensor files, in tokens, so that an output's rows can
-    /// be as long.
-    pub fn sequence_lengths(&self) -> &BTreeMap<ModalityId, usize> {
-        &self.lengths
-    }
-
-    /// Files of directories that hold no data, with the reason.
-    pub fn ignored(&self) -> &[DataError] {
-        &self.ignored
-    }
-
-    fn open_next(&mut self, file: InputFile) -> Option<DataError> {
+    fn open_next(&mut self, extract: Extract) -> Option<DataError> {
+        let file = extract.file;
         let shared: Arc<Path> = file.path.as_path().into();
-        match read_file(&file.path, &self.options, self.accept) {
+        self.number = extract.first.unwrap_or(self.number);
+        let options = ReadOptions {
+            rows: extract.rows,
+            ..self.options.clone()
+        };
+        match read_file(&file.path, &options, self.accept) {
             Ok(rows) => {
                 self.current = Some((shared, rows));
                 None
@@ -286,7 +288,7 @@ pub fn read_file(path: &Path, options: &ReadOptions, accept: Accept) -> Result<R
         if accept == Accept::Observations {
             return unusable("a file of tokens; expected observations");
         }
-        let rows = TokenReader::open(path)?;
+        let rows = TokenReader::open_rows(path, options.range())?;
         return Ok(Box::new(rows.map(|row| row.map(Row::Tokenized))));
     }
     let objects = reader::read(path, options)?;
@@ -297,13 +299,8 @@ pub fn read_file(path: &Path, options: &ReadOptions, accept: Accept) -> Result<R
 }
 
 /// Whether every file of an input holds tokens, so that no codec is needed to read it.
-///
-/// # Errors
-/// See [`find_files`].
-pub fn all_tokens(patterns: &[String]) -> Result<bool> {
-    Ok(find_files(patterns)?
-        .iter()
-        .all(|file| holds_tokens(&file.path)))
+pub fn all_tokens(files: &[InputFile]) -> bool {
+    files.par_iter().all(|file| holds_tokens(&file.path))
 }
 
 /// Whether a file holds tokens: safetensors whose names have no field, or Parquet with whole numbers
@@ -336,8 +333,19 @@ fn is_whole(of: &DataType) -> bool {
     }
 }
 
+/// Length of the rows of padded sequences in tensor files, in tokens, so that an output's rows can be as
+/// long.
+pub fn sequence_lengths(files: &[InputFile]) -> BTreeMap<ModalityId, usize> {
+    let mut lengths = BTreeMap::new();
+    for (modality, length) in files.iter().flat_map(|file| lengths_of(&file.path)) {
+        let longest = lengths.entry(modality).or_insert(length);
+        *longest = length.max(*longest);
+    }
+    lengths
+}
+
 /// Tokens in a row of each padded sequence of a tensor file.
-fn sequence_lengths(path: &Path) -> Vec<(ModalityId, usize)> {
+fn lengths_of(path: &Path) -> Vec<(ModalityId, usize)> {
     let Some(Container::Safetensors) = container(path) else {
         return Vec::new();
     };
@@ -360,23 +368,16 @@ fn sequence_lengths(path: &Path) -> Vec<(ModalityId, usize)> {
 
 /// About how many objects there are: exact where files say so, one a file elsewhere.
 pub fn estimate(files: &[InputFile]) -> u64 {
-    files.iter().map(|file| num_objects(&file.path)).sum()
+    let objects = files.par_iter().map(|file| num_objects(&file.path).unwrap_or(1));
+    objects.sum()
 }
 
-/// About how many objects a file holds.
-fn num_objects(path: &Path) -> u64 {
-    let rows = match container(path) {
-        Some(Container::Safetensors) => TensorFile::open(path).ok().and_then(|file| {
-            let first = file.names().next()?;
-            file.get(first).map(|tensor| tensor.rows() as u64)
-        }),
-        Some(Container::Parquet) => parquet_metadata(path).map(|metadata| {
-            let rows = metadata.metadata().file_metadata().num_rows();
-            rows.try_into().unwrap_or(0)
-        }),
-        None => reader::num_objects(path),
-    };
-    rows.unwrap_or(1)
+/// How many objects a file holds, where it says so without being read.
+pub fn num_objects(path: &Path) -> Option<u64> {
+    match holds_tokens(path) {
+        true => Some(TokenReader::open(path).ok()?.len() as u64),
+        false => reader::num_objects(path),
+    }
 }
 
 /// Containers that are looked into before reading.

@@ -8,6 +8,8 @@ mod cmd;
 mod digest;
 mod failure;
 mod input;
+mod interrupt;
+mod job;
 mod like;
 mod model_source;
 mod output;
@@ -18,7 +20,6 @@ mod ranges;
 mod report;
 mod result_table;
 mod summary;
-mod token_stream;
 
 use std::panic;
 use std::process::ExitCode;

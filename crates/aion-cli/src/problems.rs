@@ -1,28 +1,15 @@
 //! Bad objects: whether they end the command, and the list of those left out.
 
+use aion_data::shards::Skipped;
 use aion_data::{DataError, Result};
-use serde::Serialize;
 
 use crate::args::OnError;
-
-/// An object that was left out.
-#[derive(Debug, Clone, Serialize)]
-pub struct BadObject {
-    /// The file.
-    pub file: Option<String>,
-    /// The object's identifier; none when the whole file is bad.
-    pub object: Option<String>,
-    /// The field.
-    pub field: Option<String>,
-    /// What is wrong.
-    pub problem: String,
-}
 
 /// What was bad so far.
 #[derive(Debug)]
 pub struct Problems {
     on_error: OnError,
-    bad: Vec<BadObject>,
+    bad: Vec<Skipped>,
 }
 
 impl Problems {
@@ -40,12 +27,7 @@ impl Problems {
         if self.on_error == OnError::Fail {
             return Err(error);
         }
-        self.bad.push(BadObject {
-            file: error.place.path.map(|path| path.display().to_string()),
-            object: error.place.object,
-            field: error.place.field,
-            problem: error.problem.to_string(),
-        });
+        self.bad.push(error.into());
         Ok(())
     }
 
@@ -61,8 +43,18 @@ impl Problems {
     }
 
     /// The bad objects in order.
-    pub fn list(&self) -> &[BadObject] {
+    pub fn list(&self) -> &[Skipped] {
         &self.bad
+    }
+
+    /// Takes over those that were noted elsewhere.
+    pub fn extend(&mut self, bad: Vec<Skipped>) {
+        self.bad.extend(bad);
+    }
+
+    /// The bad objects, for a record.
+    pub fn into_list(self) -> Vec<Skipped> {
+        self.bad
     }
 
     /// Lists them on stderr, one a line.

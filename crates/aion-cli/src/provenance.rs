@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use aion_data::ModalityId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::args::MachineArgs;
@@ -12,18 +13,55 @@ use crate::model_source::Model;
 
 /// File of weights, in the transformer's folder and in every codec's.
 const WEIGHTS_FILE: &str = "model.safetensors";
+/// File beside it that says what the weights are of.
+const CONFIG_FILE: &str = "config.json";
 
-/// What a result was made with.
+/// What results are made with.
 #[derive(Debug)]
 pub struct Provenance {
     entries: BTreeMap<String, String>,
     folder: PathBuf,
     digests: Digests,
-    surveys: BTreeSet<&'static str>,
+}
+
+/// What one result was made with, and holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    weights: BTreeSet<String>,
+    surveys: BTreeSet<String>,
+}
+
+impl Record {
+    /// The transformer is used.
+    pub fn uses_transformer(&mut self) {
+        self.weights.insert(WEIGHTS_FILE.to_owned());
+    }
+
+    /// The codecs of these modalities are used.
+    pub fn uses_codecs(&mut self, modalities: impl IntoIterator<Item = ModalityId>) {
+        for modality in modalities {
+            let name = format!("codecs/{}/{WEIGHTS_FILE}", modality.info().codec);
+            self.weights.insert(name);
+        }
+    }
+
+    /// Tokens or measurements of these modalities are in the result.
+    pub fn holds(&mut self, modalities: impl IntoIterator<Item = ModalityId>) {
+        let surveys = modalities.into_iter().map(|id| id.info().survey);
+        let named = surveys.filter(|survey| *survey != aion_data::Survey::Any);
+        self.surveys
+            .extend(named.map(|survey| survey.name().to_owned()));
+    }
+
+    /// Adds what another record says.
+    pub fn add(&mut self, other: &Record) {
+        self.weights.extend(other.weights.iter().cloned());
+        self.surveys.extend(other.surveys.iter().cloned());
+    }
 }
 
 impl Provenance {
-    /// Begins a record; weight files are added as they are used.
+    /// Begins a record of a model's use.
     pub fn new(model: &Model, machine: &MachineArgs) -> Self {
         let mut entries = BTreeMap::new();
         let mut put = |name: &str, value: String| entries.insert(format!("aion.{name}"), value);
@@ -39,29 +77,13 @@ impl Provenance {
             entries,
             folder: model.folder.clone(),
             digests: Digests::default(),
-            surveys: BTreeSet::new(),
         }
     }
 
-    /// The transformer is used.
-    pub fn uses_transformer(&mut self) {
-        let path = self.folder.join(WEIGHTS_FILE);
-        self.digests.start(WEIGHTS_FILE, &path);
-    }
-
-    /// The codecs of these modalities are used.
-    pub fn uses_codecs(&mut self, modalities: impl IntoIterator<Item = ModalityId>) {
-        for modality in modalities {
-            let name = format!("codecs/{}/{WEIGHTS_FILE}", modality.info().codec);
-            self.digests.start(&name, &self.folder.join(&name));
-        }
-    }
-
-    /// Tokens or measurements of these modalities are in the result.
-    pub fn holds(&mut self, modalities: impl IntoIterator<Item = ModalityId>) {
-        let surveys = modalities.into_iter().map(|id| id.info().survey);
-        let named = surveys.filter(|survey| *survey != aion_data::Survey::Any);
-        self.surveys.extend(named.map(|survey| survey.name()));
+    /// Leaves the command out: that of a run in shards says who did which shard, and shards must not
+    /// depend on it.
+    pub fn without_command(&mut self) {
+        self.entries.remove("aion.command");
     }
 
     /// Notes what the layout of the result asks for beside the record.
@@ -69,25 +91,58 @@ impl Provenance {
         self.entries.insert(key, value);
     }
 
-    /// The record for the report of a command.
+    /// Begins with the digests of what a record names, beside other work.
+    pub fn start(&mut self, record: &Record) {
+        for name in &record.weights {
+            self.digests.start(name, &self.folder.join(name));
+        }
+    }
+
+    /// Digests of the checkpoint's files: those of the codecs, and of the transformer where it is used.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn model(&mut self, transformer: bool) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut names = vec![CONFIG_FILE.to_owned()];
+        names.extend(transformer.then(|| WEIGHTS_FILE.to_owned()));
+        let codecs = ModalityId::all().map(|id| id.info().codec);
+        for codec in codecs.collect::<BTreeSet<_>>() {
+            let files = [CONFIG_FILE, WEIGHTS_FILE];
+            names.extend(files.map(|file| format!("codecs/{codec}/{file}")));
+        }
+        names.retain(|name| self.folder.join(name).is_file());
+        for name in &names {
+            self.digests.start(name, &self.folder.join(name));
+        }
+        let digests = self.digests.wait()?;
+        let digest = |name: String| digests.get(&name).map(|digest| (name, digest.clone()));
+        Ok(names.into_iter().filter_map(digest).collect())
+    }
+
+    /// A record for the report of a command.
     ///
     /// # Errors
     /// A weight file cannot be read.
-    pub fn summary(&mut self) -> anyhow::Result<Map<String, Value>> {
-        let record = json!({"provenance": self.metadata()?});
+    pub fn summary(&mut self, record: &Record) -> anyhow::Result<Map<String, Value>> {
+        let record = json!({"provenance": self.metadata(record)?});
         Ok(record.as_object().cloned().unwrap_or_default())
     }
 
-    /// The record as metadata, complete for what was used so far.
+    /// A record as a result's metadata.
     ///
     /// # Errors
     /// A weight file cannot be read.
-    pub fn metadata(&mut self) -> anyhow::Result<BTreeMap<String, String>> {
+    pub fn metadata(&mut self, record: &Record) -> anyhow::Result<BTreeMap<String, String>> {
+        self.start(record);
         let mut metadata = self.entries.clone();
         let digests = self.digests.wait()?;
-        metadata.insert("aion.sha256".to_owned(), json!(digests).to_string());
-        if !self.surveys.is_empty() {
-            let surveys: Vec<&str> = self.surveys.iter().copied().collect();
+        let used = digests
+            .iter()
+            .filter(|(name, _)| record.weights.contains(*name));
+        let used: BTreeMap<&String, &String> = used.collect();
+        metadata.insert("aion.sha256".to_owned(), json!(used).to_string());
+        if !record.surveys.is_empty() {
+            let surveys: Vec<&str> = record.surveys.iter().map(String::as_str).collect();
             metadata.insert("aion.surveys".to_owned(), surveys.join(","));
         }
         Ok(metadata)

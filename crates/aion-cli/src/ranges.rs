@@ -5,7 +5,7 @@ use std::path::Path;
 
 use aion_codec::{Coverage, RangeReport};
 use aion_data::ModalityId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Counts over all objects, and the objects that have something out of range.
 #[derive(Debug, Default)]
@@ -46,6 +46,16 @@ pub struct ObjectRange {
     not_finite: usize,
 }
 
+/// A modality's counts as they are recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedRange {
+    objects: usize,
+    values: usize,
+    outside: usize,
+    not_finite: usize,
+    worst: Option<(f64, String)>,
+}
+
 impl Ranges {
     /// No counts yet; `by_object` keeps the counts of objects too.
     pub fn new(by_object: bool) -> Self {
@@ -77,6 +87,41 @@ impl Ranges {
                     outside: coverage.outside,
                     not_finite: coverage.not_finite,
                 });
+            }
+        }
+    }
+
+    /// The counts of all objects together, for a record.
+    pub fn saved(&self) -> BTreeMap<String, SavedRange> {
+        let save = |(modality, total): (&ModalityId, &Total)| {
+            let range = SavedRange {
+                objects: total.objects,
+                values: total.coverage.values,
+                outside: total.coverage.outside,
+                not_finite: total.coverage.not_finite,
+                worst: total.worst.clone(),
+            };
+            (modality.key().to_owned(), range)
+        };
+        self.totals.iter().map(save).collect()
+    }
+
+    /// Adds counts that were saved. Keys that are no modality cannot be in a record of ours.
+    pub fn add_saved(&mut self, saved: BTreeMap<String, SavedRange>) {
+        for (key, range) in saved {
+            let Some(modality) = ModalityId::from_key(&key) else {
+                continue;
+            };
+            let total = self.totals.entry(modality).or_default();
+            total.objects += range.objects;
+            total.coverage.add(Coverage {
+                values: range.values,
+                outside: range.outside,
+                not_finite: range.not_finite,
+            });
+            let fraction = |worst: &Option<(f64, String)>| worst.as_ref().map_or(0.0, |w| w.0);
+            if fraction(&range.worst) > fraction(&total.worst) {
+                total.worst = range.worst;
             }
         }
     }

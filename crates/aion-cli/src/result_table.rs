@@ -1,15 +1,16 @@
 //! Results of one object, and tables of them: embeddings, predictions.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aion_data::output_format::OutputFormat;
-use aion_data::table_out::{Column, Values, write_columns};
+use aion_data::sky::healpix29;
+use aion_data::table_out::{self, Column, Floats, TableWriter, Values, write_columns};
 use aion_data::{DataError, Place, Problem, Result, TokenRow};
 use aion_kernel::WeightsError;
 use aion_kernel::tensor_file::{StoredTensor, save};
 
-use crate::output::{Format, Metadata};
+use crate::output::{Format, Metadata, RowWriter, Whole};
 
 /// What was computed of one object.
 #[derive(Debug, Clone)]
@@ -78,45 +79,107 @@ pub static RESULTS: Format<ResultRow> = Format {
         OutputFormat::Csv,
     ],
     shard: "parquet",
-    bytes,
-    write: write_results,
+    rank: Some(table_out::rank),
+    create: |path, floats| match OutputFormat::of(path)? {
+        OutputFormat::Parquet => ResultWriter::create(path, floats),
+        _ => Ok(Whole::create(path, floats, write_results)),
+    },
 };
 
 /// Tensors of results and nothing else; identifiers are in the metadata.
 pub static TENSORS: Format<ResultRow> = Format {
     allowed: &[OutputFormat::Safetensors, OutputFormat::Parquet],
     shard: "parquet",
-    bytes,
-    write: write_tensors,
+    rank: Some(table_out::rank),
+    create: |path, floats| match OutputFormat::of(path)? {
+        OutputFormat::Parquet => ResultWriter::create(path, floats),
+        _ => Ok(Whole::create(path, floats, write_tensors)),
+    },
 };
 
-fn bytes(row: &ResultRow) -> usize {
-    row.cells.values().map(Cell::bytes).sum()
+/// Numbers gathered before they are encoded, in bytes.
+const BYTES_AT_ONCE: usize = 16 << 20;
+/// Rows gathered before they are encoded.
+const ROWS_AT_ONCE: usize = 4096;
+
+/// A Parquet file of results, written as they come.
+struct ResultWriter {
+    path: PathBuf,
+    table: TableWriter,
+    rows: Vec<ResultRow>,
+    bytes: usize,
 }
 
-fn write_results(path: &Path, rows: &[ResultRow], metadata: &Metadata) -> Result<()> {
+impl ResultWriter {
+    fn create(path: &Path, floats: Floats) -> Result<Box<dyn RowWriter<ResultRow>>> {
+        Ok(Box::new(ResultWriter {
+            path: path.to_owned(),
+            table: TableWriter::create(path, floats)?,
+            rows: Vec::new(),
+            bytes: 0,
+        }))
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let (ids, columns) = table(&self.path, &rows)?;
+        self.table.push(&ids, &columns)
+    }
+}
+
+impl RowWriter<ResultRow> for ResultWriter {
+    fn push(&mut self, rows: Vec<ResultRow>) -> Result<()> {
+        let cells = rows.iter().flat_map(|row| row.cells.values());
+        self.bytes += cells.map(Cell::bytes).sum::<usize>();
+        self.rows.extend(rows);
+        match self.bytes >= BYTES_AT_ONCE || self.rows.len() >= ROWS_AT_ONCE {
+            true => self.write(),
+            false => Ok(()),
+        }
+    }
+
+    fn finish(mut self: Box<Self>, metadata: &Metadata) -> Result<()> {
+        if !self.rows.is_empty() {
+            self.write()?;
+        }
+        self.table.finish(metadata)
+    }
+}
+
+/// Identifiers and columns of rows.
+fn table(path: &Path, rows: &[ResultRow]) -> Result<(Vec<String>, Vec<Column>)> {
     let mut columns = identity_columns(rows);
     columns.extend(result_columns(path, rows)?);
+    let ids = rows.iter().map(|row| row.identity.id.clone());
+    Ok((ids.collect(), columns))
+}
+
+fn write_results(
+    path: &Path,
+    rows: &[ResultRow],
+    metadata: &Metadata,
+    floats: Floats,
+) -> Result<()> {
+    let (ids, mut columns) = table(path, rows)?;
+    // Cells of the sky are for tables that are searched by them.
+    columns.retain(|column| !matches!(column.values, Values::Cells(_)));
     if OutputFormat::of(path)? == OutputFormat::Csv {
         // A cell of a CSV file is one number; what has more is for the other formats.
         columns.retain(is_single);
     }
-    let ids: Vec<String> = rows.iter().map(|row| row.identity.id.clone()).collect();
-    write_columns(path, &ids, &columns, metadata)
+    write_columns(path, &ids, &columns, metadata, floats)
 }
 
 fn is_single(column: &Column) -> bool {
     match &column.values {
         Values::F32 { shape, .. } | Values::I64 { shape, .. } => shape.iter().all(|n| *n == 1),
-        Values::F64(_) | Values::Text(_) => true,
+        Values::F64(_) | Values::Cells(_) | Values::Text(_) => true,
         Values::Ragged { .. } => false,
     }
 }
 
-fn write_tensors(path: &Path, rows: &[ResultRow], metadata: &Metadata) -> Result<()> {
-    if OutputFormat::of(path)? != OutputFormat::Safetensors {
-        return write_results(path, rows, metadata);
-    }
+fn write_tensors(path: &Path, rows: &[ResultRow], metadata: &Metadata, _: Floats) -> Result<()> {
     let ids: Vec<&str> = rows.iter().map(|row| row.identity.id.as_str()).collect();
     let mut metadata = metadata.clone();
     metadata.insert("object_id".to_owned(), serde_json::json!(ids).to_string());
@@ -133,6 +196,11 @@ fn write_tensors(path: &Path, rows: &[ResultRow], metadata: &Metadata) -> Result
     })
 }
 
+/// The order-29 cell of a row that has a position.
+fn cell(identity: &TokenRow) -> Option<i64> {
+    healpix29(identity.ra?, identity.dec?)
+}
+
 /// Positions and flags, where any row has them.
 fn identity_columns(rows: &[ResultRow]) -> Vec<Column> {
     let mut columns = Vec::new();
@@ -143,6 +211,10 @@ fn identity_columns(rows: &[ResultRow]) -> Vec<Column> {
         if values.iter().any(Option::is_some) {
             columns.push(Column::new(name, Values::F64(values)));
         }
+    }
+    let cells: Vec<Option<i64>> = rows.iter().map(|row| cell(&row.identity)).collect();
+    if cells.iter().any(Option::is_some) {
+        columns.push(Column::new("_healpix_29", Values::Cells(cells)));
     }
     let flags = rows.iter().flat_map(|row| row.identity.flags.keys());
     let names: std::collections::BTreeSet<&String> = flags.collect();

@@ -96,7 +96,10 @@ fn merged(path: &Path, known: &Schema, new: &Schema, rank: Rank) -> Result<Schem
                     found: field.data_type().to_string(),
                     expected: format!("{} as in the rows before", before.data_type()),
                 };
-                return Err(DataError::new(Place::file(path).with_field(field.name()), problem));
+                return Err(DataError::new(
+                    Place::file(path).with_field(field.name()),
+                    problem,
+                ));
             }
             Err(_) => fields.push(field.clone()),
         }
@@ -107,10 +110,13 @@ fn merged(path: &Path, known: &Schema, new: &Schema, rank: Rank) -> Result<Schem
 
 /// The batch with all columns of `schema`.
 fn adapted(path: &Path, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(column) => Ok(column.clone()),
-        None => absent(path, field, batch.num_rows()),
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Ok(column.clone()),
+            None => absent(path, field, batch.num_rows()),
+        });
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)
         .map_err(|error| DataError::new(Place::file(path), damaged(error.to_string())))
 }
@@ -181,10 +187,7 @@ pub fn describe(path: &Path) -> Result<(SchemaRef, BTreeMap<String, String>)> {
 ///
 /// # Errors
 /// A file cannot be read, or gives a column another type than the files before.
-pub fn columns_of<'a>(
-    paths: impl IntoIterator<Item = &'a Path>,
-    rank: Rank,
-) -> Result<SchemaRef> {
+pub fn columns_of<'a>(paths: impl IntoIterator<Item = &'a Path>, rank: Rank) -> Result<SchemaRef> {
     let mut all = Arc::new(Schema::empty());
     for path in paths {
         all = merged(path, &all, &describe(path)?.0, rank)?;

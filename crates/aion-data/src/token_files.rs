@@ -16,6 +16,7 @@ mod tensors;
 pub use parquet::{TokenWriter, rank};
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{DataError, Place, Problem, Result};
@@ -52,9 +53,19 @@ impl TokenReader {
     /// whole numbers, [`Problem::Mismatch`] for tensors with different numbers of objects,
     /// [`Problem::Empty`] without objects.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_rows(path, 0..u64::MAX)
+    }
+
+    /// Opens the file at `path` to read some of its rows, without reading those before.
+    ///
+    /// # Errors
+    /// As [`TokenReader::open`].
+    pub fn open_rows(path: &Path, rows: Range<u64>) -> Result<Self> {
+        let place = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+        let rows = place(rows.start)..place(rows.end);
         match OutputFormat::of(path)? {
-            OutputFormat::Safetensors => tensors::open(path),
-            OutputFormat::Parquet => parquet::open(path),
+            OutputFormat::Safetensors => tensors::open(path, rows),
+            OutputFormat::Parquet => parquet::open(path, rows),
             OutputFormat::Csv => Err(no_tokens(path)),
         }
     }
@@ -64,7 +75,7 @@ impl TokenReader {
         &self.metadata
     }
 
-    /// Number of objects in the file; never 0.
+    /// Number of objects in the whole file; never 0.
     #[expect(
         clippy::len_without_is_empty,
         reason = "files without objects do not open"

@@ -12,13 +12,13 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::args::{InputArgs, MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
+use crate::args::{MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
 use crate::cmd::fetch;
 use crate::failure::usage;
-use crate::input::{Accept, Row as InputRow, Rows};
+use crate::input::{Accept, Row as InputRow, Rows, find_files};
 use crate::model_source::{self, Model, Need};
 use crate::problems::Problems;
-use crate::provenance::Provenance;
+use crate::provenance::{Provenance, Record};
 use crate::report::figures::Figures;
 use crate::report::folder::{Folder, MADE_BY, MARKER};
 use crate::report::html::first_paragraph;
@@ -103,8 +103,10 @@ pub fn run(args: Args) -> Result<()> {
     let transformer = Checkpoint::open(&model.folder, &device)?.transformer;
     let codecs = CodecSet::new(&model.folder, &device);
     let mut provenance = Provenance::new(&model, &args.machine);
-    provenance.uses_transformer();
-    provenance.uses_codecs(ModalityId::all().filter(|id| codecs.has(*id)));
+    let mut record = Record::default();
+    record.uses_transformer();
+    record.uses_codecs(ModalityId::all().filter(|id| codecs.has(*id)));
+    provenance.start(&record);
     let instruments = Instruments {
         codecs: &codecs,
         model: &transformer,
@@ -119,7 +121,7 @@ pub fn run(args: Args) -> Result<()> {
         studies: &studies,
         rows: &rows,
         card: card.as_deref(),
-        provenance: &provenance.metadata()?,
+        provenance: &provenance.metadata(&record)?,
         problems: &problems,
     };
     made.write(&folder)?;
@@ -179,15 +181,10 @@ fn choose(args: &Args, problems: &mut Problems) -> Result<Chosen> {
             beyond: false,
         });
     }
-    let input = InputArgs {
-        input: args.input.clone(),
-        reading: args.reading.clone(),
-        without: Vec::new(),
-        on_error: args.on_error,
-    };
+    let files = find_files(&args.input)?;
     let mut objects = Vec::new();
     let mut beyond = false;
-    for row in Rows::open(&input, Accept::Observations)? {
+    for row in Rows::of_files(files, args.reading.options(), Accept::Observations) {
         if objects.len() == args.max_objects {
             beyond = true;
             break;

@@ -1,20 +1,21 @@
 //! `aion detokenize`: tokens to observations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use aion_codec::catalog::CODES_PER_SOURCE;
 use aion_codec::{CodecError, CodecSet};
+use aion_data::shards::sha256;
+use aion_data::table_out::Floats;
 use aion_data::{Measurement, ModalityId, Object, TokenRow};
 
 use crate::args::{ComputeArgs, InputArgs, ModelArgs};
-use crate::input::Accept;
+use crate::input::{Accept, sequence_lengths};
+use crate::job::{self, Job, ShardArgs, TokenBatch};
 use crate::like::Like;
 use crate::model_source::{self, Need};
-use crate::output::{OBSERVATIONS, Sink};
-use crate::provenance::Provenance;
-use crate::summary::Summary;
-use crate::token_stream::{TokenBatch, TokenStream};
+use crate::output::OBSERVATIONS;
+use crate::provenance::{Provenance, Record};
 
 /// Turn tokens back into observations
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,11 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// File of observations (.safetensors; .parquet for one survey's), or a new directory of shards
+    /// File of observations (.safetensors; .parquet for one survey's), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
+    #[command(flatten)]
+    shards: ShardArgs,
     /// Observations whose bands and wavelengths are wanted: one row, or as many as the tokens
     #[arg(long, value_name = "FILE")]
     like: Option<PathBuf>,
@@ -45,37 +48,43 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let device = args.compute.machine.start()?;
-    let mut sink = Sink::create(&args.output, &OBSERVATIONS)?;
+    let files = job::check(&args.input, (&args.output, &OBSERVATIONS), &args.shards)?;
     let like = match &args.like {
         Some(path) => Like::read(path)?,
         None => Like::default(),
     };
     let model = model_source::find(&args.model, &Need::all_codecs())?;
     let mut provenance = Provenance::new(&model, &args.compute.machine);
-    let codecs = CodecSet::new(&model.folder, &device);
-    let input = (&args.input, &args.compute);
-    let mut stream = TokenStream::open("decoding", input, Accept::Tokens, &codecs, args.json)?;
-    for (modality, length) in stream.sequence_lengths() {
+    for (modality, length) in sequence_lengths(&files) {
         let sources = length / CODES_PER_SOURCE;
         provenance.note(format!("{modality}/length"), sources.to_string());
     }
-    while let Some(batch) = stream.next(&mut provenance)? {
-        let modalities = present(&batch);
-        provenance.uses_codecs(modalities.iter().copied());
-        provenance.holds(modalities);
-        let objects = decode(&codecs, batch, &like)?;
-        sink.push(objects, || provenance.metadata())?;
-    }
-    let objects = sink.len();
-    sink.finish(&provenance.metadata()?)?;
-    Summary {
+    let like_what = match &args.like {
+        Some(path) => sha256(path)?,
+        None => "nothing".to_owned(),
+    };
+    let job = Job {
+        verb: "decoding",
+        input: &args.input,
+        files: &files,
+        accept: Accept::Tokens,
+        compute: &args.compute,
         output: &args.output,
-        objects,
-        problems: &stream.problems,
-        ranges: None,
-        more: provenance.summary()?,
-    }
-    .print(args.json)
+        format: &OBSERVATIONS,
+        floats: Floats::F32,
+        shards: &args.shards,
+        options: BTreeMap::from([("like".to_owned(), like_what)]),
+        encodes: false,
+        transformer: false,
+        json: args.json,
+    };
+    let codecs = CodecSet::new(&model.folder, &device);
+    job.run(&codecs, provenance, &Record::default(), |stage, batch| {
+        let modalities = present(&batch);
+        stage.record.uses_codecs(modalities.iter().copied());
+        stage.record.holds(modalities);
+        Ok(decode(&codecs, batch, &like)?)
+    })
 }
 
 /// Modalities that any object of a batch has.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use aion_data::table_out::Floats;
 use aion_data::{ModalityId, ObjectTokens};
 use aion_model::{Aion, Encoded, ModelError, Transformer, VisibleTokens, budget, show_all};
 use burn::tensor::Tensor;
@@ -11,12 +12,10 @@ use clap::ValueEnum;
 use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch};
 use crate::digest::hash;
 use crate::input::{Accept, all_tokens};
+use crate::job::{self, Job, ShardArgs, TokenBatch};
 use crate::model_source::{self, Need};
-use crate::output::Sink;
-use crate::provenance::Provenance;
+use crate::provenance::{Provenance, Record};
 use crate::result_table::{Cell, RESULTS, ResultRow};
-use crate::summary::Summary;
-use crate::token_stream::{TokenBatch, TokenStream};
 
 /// Compute embeddings of objects
 #[derive(Debug, clap::Args)]
@@ -27,15 +26,24 @@ Example: one vector an object, for a nearest-neighbour search
 
 All tokens of an object are used, in registry order, unless --budget is given. Columns: `embedding`
 (objects, tokens, width; with `embedding_mask` where objects differ), or (objects, width) with
---pool mean, or one `embedding_<modality>` each with --pool modality (NaN where an object lacks it).")]
+--pool mean, or one `embedding_<modality>` each with --pool modality (NaN where an object lacks it).
+
+An output without extension is a directory of shards. A run that was stopped or killed goes on with
+--resume; Ctrl-C (exit code 130) and SIGTERM (143) stop it after the batch at hand. Several processes
+share the work with --claim, array jobs also with --shard 1/8, 2/8, ...")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// File (.safetensors, .parquet), or a new directory of shards
+    /// File (.safetensors, .parquet), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
+    /// How the numbers are stored; bf16 is rounded single precision in Parquet, which compresses
+    #[arg(long, value_enum, default_value_t = Float::F32)]
+    float: Float,
+    #[command(flatten)]
+    shards: ShardArgs,
     /// What becomes of an object's tokens
     #[arg(long, value_enum, default_value_t = Pool::None)]
     pool: Pool,
@@ -63,39 +71,65 @@ enum Pool {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let device = args.compute.machine.start()?;
-    let mut sink = Sink::create(&args.output, &RESULTS)?;
-    let need = if all_tokens(&args.input.input)? {
-        Need::transformer()
-    } else {
-        Need::transformer().and_codecs(ModalityId::all())
+    let files = job::check(&args.input, (&args.output, &RESULTS), &args.shards)?;
+    let need = match all_tokens(&files) {
+        true => Need::transformer(),
+        false => Need::transformer().and_codecs(ModalityId::all()),
     };
     let model = model_source::find(&args.model, &need)?;
     let aion = Aion::open(&model.folder, &device)?;
-    let mut provenance = Provenance::new(&model, &args.compute.machine);
-    provenance.uses_transformer();
-    let input = (&args.input, &args.compute);
-    let mut stream = TokenStream::open("embedding", input, Accept::Any, &aion.codecs, args.json)?;
+    let provenance = Provenance::new(&model, &args.compute.machine);
+    let mut record = Record::default();
+    record.uses_transformer();
+    let budget = args
+        .budget
+        .map_or("none".to_owned(), |budget| budget.to_string());
+    let options = [("pool", format!("{:?}", args.pool)), ("budget", budget)];
+    let options = options.map(|(name, value)| (name.to_owned(), value));
+    let job = Job {
+        verb: "embedding",
+        input: &args.input,
+        files: &files,
+        accept: Accept::Any,
+        compute: &args.compute,
+        output: &args.output,
+        format: &RESULTS,
+        floats: args.float.into(),
+        shards: &args.shards,
+        options: options.into(),
+        encodes: true,
+        transformer: true,
+        json: args.json,
+    };
     let seed = args.compute.machine.seed;
-    while let Some(mut batch) = stream.next(&mut provenance)? {
-        let encoded = stream.run(&mut batch, |tokens, rows| match args.budget {
+    job.run(&aion.codecs, provenance, &record, |stage, mut batch| {
+        let encoded = stage.run(&mut batch, |tokens, rows| match args.budget {
             None => aion.transformer.encode(tokens),
             Some(max) => encode_some(&aion.transformer, tokens, rows, (max, seed)),
         })?;
-        if let Some(encoded) = encoded {
-            let rows = results(batch, &encoded, args.pool);
-            sink.push(rows, || provenance.metadata())?;
+        Ok(encoded.map_or_else(Vec::new, |encoded| results(batch, &encoded, args.pool)))
+    })
+}
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Float {
+    /// 32 bits
+    F32,
+    /// 16 bits: 11 of precision, up to 65504
+    F16,
+    /// 16 bits: 8 of precision, any size
+    Bf16,
+}
+
+impl From<Float> for Floats {
+    fn from(float: Float) -> Floats {
+        match float {
+            Float::F32 => Floats::F32,
+            Float::F16 => Floats::F16,
+            Float::Bf16 => Floats::Bf16,
         }
     }
-    let objects = sink.len();
-    sink.finish(&provenance.metadata()?)?;
-    Summary {
-        output: &args.output,
-        objects,
-        problems: &stream.problems,
-        ranges: Some(&stream.ranges),
-        more: provenance.summary()?,
-    }
-    .print(args.json)
 }
 
 /// Encodes at most `max` tokens of each object. The draw depends on the seed and the object alone.

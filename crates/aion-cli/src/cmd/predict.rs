@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use aion_codec::survey_bands;
+use aion_data::table_out::Floats;
 use aion_data::{Kind, Measurement, ModalityId, TokenRow};
 use aion_model::{Aion, DecoderAttention, Distribution, ModelError, Prediction};
+use burn::tensor::Device;
 use clap::ValueEnum;
 
 use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch, parse_modality};
 use crate::digest::hash;
-use crate::input::{Accept, all_tokens};
+use crate::input::{Accept, InputFile, all_tokens};
+use crate::job::{self, Job, ShardArgs};
 use crate::model_source::{self, Need};
-use crate::output::{Sink, TOKENS};
-use crate::provenance::Provenance;
+use crate::output::{Format, TOKENS};
+use crate::provenance::{Provenance, Record};
 use crate::result_table::{Cell, RESULTS, ResultRow, TENSORS};
-use crate::summary::{self, Summary};
-use crate::token_stream::{TokenBatch, TokenStream};
+use crate::summary;
 
 /// Predict modalities that an object lacks
 #[derive(Debug, clap::Args)]
@@ -37,9 +39,11 @@ pub struct Args {
     /// Modalities to predict, all in one pass
     #[arg(long, required = true, value_parser = parse_modality, value_delimiter = ',', value_name = "KEY,..")]
     target: Vec<ModalityId>,
-    /// File (.safetensors, .parquet, .csv), or a new directory of shards
+    /// File (.safetensors, .parquet, .csv), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
+    #[command(flatten)]
+    shards: ShardArgs,
     /// Write logits (objects, tokens, vocabulary) as `<key>`
     #[arg(long, group = "form")]
     logits: bool,
@@ -83,65 +87,159 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let targets: BTreeSet<ModalityId> = args.target.iter().copied().collect();
     let targets: Vec<ModalityId> = targets.into_iter().collect();
     let device = args.compute.machine.start()?;
-    let mut output = Output::create(&args)?;
-    let model = model_source::find(&args.model, &needed(&args, &targets)?)?;
-    let attention = match args.decoder_attention {
-        Attention::Reference => DecoderAttention::Reference,
-        Attention::Content => DecoderAttention::Content,
-    };
-    let aion = Aion::open(&model.folder, &device)?.with_decoder_attention(attention);
-    check_targets(&aion, &targets)?;
-    let mut provenance = Provenance::new(&model, &args.compute.machine);
-    provenance.uses_transformer();
-    provenance.holds(targets.iter().copied());
-    for target in targets.iter().filter(|id| id.info().kind == Kind::Image) {
-        provenance.note(format!("{target}/bands"), survey_bands(*target).join(","));
+    let seed = args.compute.machine.seed;
+    if args.tokens {
+        let asked = Asked::new(&args, &TOKENS, targets)?;
+        return asked.run(&device, |_, _, rows| {
+            Ok(rows.into_iter().map(tokens).collect())
+        });
     }
-    let input = (&args.input, &args.compute);
-    let mut stream = TokenStream::open("predicting", input, Accept::Any, &aion.codecs, args.json)?;
-    let mut given = BTreeSet::new();
-    while let Some(mut batch) = stream.next(&mut provenance)? {
-        let predictions = stream.run(&mut batch, |tokens, _| {
-            aion.transformer.predict(tokens, &targets)
-        })?;
-        if let Some(predictions) = predictions {
-            let present = batch.iter().flat_map(|row| row.row.tokens.keys().copied());
-            given.extend(present.filter(|id| targets.contains(id)));
-            output.take(&aion, batch, predictions, &mut provenance)?;
-        }
+    if args.logits {
+        let asked = Asked::new(&args, &TENSORS, targets)?;
+        return asked.run(&device, |_, _, rows| {
+            let row = |(identity, p): Predicted| with_cells(identity, &p, logits);
+            Ok(rows.into_iter().map(row).collect())
+        });
     }
-    if !given.is_empty() {
-        let keys: Vec<&str> = given.into_iter().map(ModalityId::key).collect();
-        let keys = keys.join(",");
-        eprintln!("note: {keys} is in the input and was used; --without {keys} hides it");
+    let asked = Asked::new(&args, &RESULTS, targets)?;
+    if let Some(count) = args.samples {
+        return asked.run(&device, |_, _, rows| {
+            let row = |(identity, predictions): Predicted| {
+                let object = hash(&identity.id);
+                with_cells(identity, &predictions, |p| {
+                    samples(&p.sample(args.temperature, count, seed, object))
+                })
+            };
+            Ok(rows.into_iter().map(row).collect())
+        });
     }
-    let objects = output.len();
-    let preview = output.preview();
-    output.finish(&provenance.metadata()?)?;
-    Summary {
-        output: &args.output,
-        objects,
-        problems: &stream.problems,
-        ranges: Some(&stream.ranges),
-        more: provenance.summary()?,
-    }
-    .print(args.json)?;
-    match preview {
-        Some(rows) if !args.json => summary::print_table(&rows),
-        _ => Ok(()),
+    let heading = ["object", "modality", "likeliest", "median", "16 %", "84 %"];
+    let mut preview = vec![heading.map(str::to_owned).to_vec()];
+    asked.run(&device, |aion, record, rows| {
+        let (identities, predictions): (Vec<TokenRow>, Vec<Predictions>) = rows.into_iter().unzip();
+        let predicted = predictions.iter().flat_map(|p| p.keys().copied());
+        record.uses_codecs(predicted.collect::<BTreeSet<_>>());
+        values(aion, identities, &predictions, &mut preview)
+    })?;
+    match preview.len() > 1 && !args.json {
+        true => summary::print_table(&preview),
+        false => Ok(()),
     }
 }
 
+/// An object with what was predicted of it.
+type Predicted = (TokenRow, Predictions);
+
+/// What is asked, and where answers of one form go.
+struct Asked<'a, R: 'static> {
+    args: &'a Args,
+    targets: Vec<ModalityId>,
+    files: Vec<InputFile>,
+    format: &'static Format<R>,
+}
+
+impl<'a, R: Send> Asked<'a, R> {
+    /// Checks input and output, before anything is read.
+    fn new(
+        args: &'a Args,
+        format: &'static Format<R>,
+        targets: Vec<ModalityId>,
+    ) -> anyhow::Result<Self> {
+        let files = job::check(&args.input, (&args.output, format), &args.shards)?;
+        Ok(Asked {
+            args,
+            targets,
+            files,
+            format,
+        })
+    }
+
+    /// Predicts for all objects; `form` gives the answers their form.
+    fn run(
+        &self,
+        device: &Device,
+        mut form: impl FnMut(&Aion, &mut Record, Vec<Predicted>) -> anyhow::Result<Vec<R>>,
+    ) -> anyhow::Result<()> {
+        let Asked { args, targets, .. } = self;
+        let model = model_source::find(&args.model, &needed(args, &self.files, targets))?;
+        let attention = match args.decoder_attention {
+            Attention::Reference => DecoderAttention::Reference,
+            Attention::Content => DecoderAttention::Content,
+        };
+        let aion = Aion::open(&model.folder, device)?.with_decoder_attention(attention);
+        check_targets(&aion, targets)?;
+        let mut provenance = Provenance::new(&model, &args.compute.machine);
+        let mut record = Record::default();
+        record.uses_transformer();
+        record.holds(targets.iter().copied());
+        for target in targets.iter().filter(|id| id.info().kind == Kind::Image) {
+            provenance.note(format!("{target}/bands"), survey_bands(*target).join(","));
+        }
+        let job = Job {
+            verb: "predicting",
+            input: &args.input,
+            files: &self.files,
+            accept: Accept::Any,
+            compute: &args.compute,
+            output: &args.output,
+            format: self.format,
+            floats: Floats::F32,
+            shards: &args.shards,
+            options: options(args),
+            encodes: true,
+            transformer: true,
+            json: args.json,
+        };
+        let mut given = BTreeSet::new();
+        job.run(&aion.codecs, provenance, &record, |stage, mut batch| {
+            let predictions = stage.run(&mut batch, |tokens, _| {
+                aion.transformer.predict(tokens, targets)
+            })?;
+            let Some(predictions) = predictions else {
+                return Ok(Vec::new());
+            };
+            let present = batch.iter().flat_map(|row| row.row.tokens.keys().copied());
+            given.extend(present.filter(|id| targets.contains(id)));
+            let rows = batch.into_iter().map(|located| located.row);
+            form(&aion, &mut stage.record, rows.zip(predictions).collect())
+        })?;
+        if !given.is_empty() {
+            let keys: Vec<&str> = given.into_iter().map(ModalityId::key).collect();
+            let keys = keys.join(",");
+            eprintln!("note: {keys} is in the input and was used; --without {keys} hides it");
+        }
+        Ok(())
+    }
+}
+
+/// Options that answers depend on.
+fn options(args: &Args) -> BTreeMap<String, String> {
+    let form = match (args.logits, args.tokens, args.samples) {
+        (true, ..) => "logits".to_owned(),
+        (_, true, _) => "tokens".to_owned(),
+        (.., Some(count)) => format!("{count} samples at {}", args.temperature),
+        _ => "values".to_owned(),
+    };
+    let targets: Vec<&str> = args.target.iter().map(|id| id.key()).collect();
+    let attention = format!("{:?}", args.decoder_attention);
+    let options = [
+        ("target", targets.join(",")),
+        ("form", form),
+        ("decoder-attention", attention),
+    ];
+    options.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 /// What the command uses of a checkpoint.
-fn needed(args: &Args, targets: &[ModalityId]) -> anyhow::Result<Need> {
+fn needed(args: &Args, files: &[InputFile], targets: &[ModalityId]) -> Need {
     let need = Need::transformer();
-    Ok(if !all_tokens(&args.input.input)? {
+    if !all_tokens(files) {
         need.and_codecs(ModalityId::all())
     } else if args.logits || args.tokens || args.samples.is_some() {
         need
     } else {
         need.and_codecs(targets.iter().copied())
-    })
+    }
 }
 
 /// Refuses unknown targets before anything is read.
@@ -160,119 +258,15 @@ fn check_targets(aion: &Aion, targets: &[ModalityId]) -> Result<(), ModelError> 
     Ok(())
 }
 
-/// The form of the answer, and where it goes.
-enum Output {
-    Logits(Sink<ResultRow>),
-    Tokens(Sink<TokenRow>),
-    Samples {
-        sink: Sink<ResultRow>,
-        count: usize,
-        temperature: f64,
-        seed: u64,
-    },
-    Values {
-        sink: Sink<ResultRow>,
-        preview: Vec<Vec<String>>,
-    },
-}
-
 /// Objects shown on the terminal.
 const PREVIEW: usize = 20;
 
-impl Output {
-    fn create(args: &Args) -> anyhow::Result<Self> {
-        Ok(if args.logits {
-            Output::Logits(Sink::create(&args.output, &TENSORS)?)
-        } else if args.tokens {
-            Output::Tokens(Sink::create(&args.output, &TOKENS)?)
-        } else if let Some(count) = args.samples {
-            Output::Samples {
-                sink: Sink::create(&args.output, &RESULTS)?,
-                count,
-                temperature: args.temperature,
-                seed: args.compute.machine.seed,
-            }
-        } else {
-            let heading = ["object", "modality", "likeliest", "median", "16 %", "84 %"];
-            Output::Values {
-                sink: Sink::create(&args.output, &RESULTS)?,
-                preview: vec![heading.map(str::to_owned).to_vec()],
-            }
-        })
-    }
-
-    fn take(
-        &mut self,
-        aion: &Aion,
-        batch: TokenBatch,
-        predictions: Vec<Predictions>,
-        provenance: &mut Provenance,
-    ) -> anyhow::Result<()> {
-        let rows = batch.into_iter().map(|located| located.row);
-        let rows = rows.zip(predictions);
-        match self {
-            Output::Logits(sink) => {
-                let rows = rows.map(|(identity, p)| with_cells(identity, &p, logits));
-                sink.push(rows, || provenance.metadata())
-            }
-            Output::Tokens(sink) => {
-                let rows = rows.map(|(row, predictions)| TokenRow {
-                    tokens: predictions
-                        .iter()
-                        .map(|(id, p)| (*id, p.argmax()))
-                        .collect(),
-                    ..row
-                });
-                sink.push(rows, || provenance.metadata())
-            }
-            Output::Samples {
-                sink,
-                count,
-                temperature,
-                seed,
-            } => {
-                let rows = rows.map(|(identity, predictions)| {
-                    let object = hash(&identity.id);
-                    with_cells(identity, &predictions, |p| {
-                        samples(&p.sample(*temperature, *count, *seed, object))
-                    })
-                });
-                sink.push(rows, || provenance.metadata())
-            }
-            Output::Values { sink, preview } => {
-                let (identities, predictions): (Vec<TokenRow>, Vec<Predictions>) = rows.unzip();
-                let predicted = predictions.iter().flat_map(|p| p.keys().copied());
-                provenance.uses_codecs(predicted.collect::<BTreeSet<_>>());
-                let rows = values(aion, identities, &predictions, preview)?;
-                sink.push(rows, || provenance.metadata())
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Output::Tokens(sink) => sink.len(),
-            Output::Logits(sink) | Output::Samples { sink, .. } | Output::Values { sink, .. } => {
-                sink.len()
-            }
-        }
-    }
-
-    /// The first scalars, for humans.
-    fn preview(&mut self) -> Option<Vec<Vec<String>>> {
-        match self {
-            Output::Values { preview, .. } if preview.len() > 1 => Some(std::mem::take(preview)),
-            _ => None,
-        }
-    }
-
-    fn finish(self, metadata: &crate::output::Metadata) -> anyhow::Result<()> {
-        match self {
-            Output::Tokens(sink) => sink.finish(metadata),
-            Output::Logits(sink) | Output::Samples { sink, .. } | Output::Values { sink, .. } => {
-                sink.finish(metadata)
-            }
-        }
+/// The likeliest tokens.
+fn tokens((row, predictions): Predicted) -> TokenRow {
+    let tokens = predictions.iter().map(|(id, p)| (*id, p.argmax()));
+    TokenRow {
+        tokens: tokens.collect(),
+        ..row
     }
 }
 

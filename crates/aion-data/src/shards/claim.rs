@@ -50,7 +50,9 @@ struct Held {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -143,6 +145,23 @@ impl Claims {
         Ok(Claimed::Mine { claim, after })
     }
 
+    /// Whether a worker that may be alive holds the claim called `name`.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn is_held(&self, name: &str) -> Result<bool> {
+        let failed = |error: io::Error| io_error(&self.folder, error);
+        let generations = generations(&self.folder, name).map_err(failed)?;
+        let Some(latest) = generations.last() else {
+            return Ok(false);
+        };
+        let path = self.folder.join(file_name(name, *latest));
+        Ok(matches!(
+            self.holder(&path).map_err(failed)?,
+            Holder::Alive(_)
+        ))
+    }
+
     /// Whether a worker other than this one holds any claim and may be alive.
     ///
     /// # Errors
@@ -228,8 +247,8 @@ impl Claim {
     /// # Errors
     /// The folder cannot be read.
     pub fn is_mine(&self) -> Result<bool> {
-        let latest = generations(&self.folder, &self.name)
-            .map_err(|error| io_error(&self.folder, error))?;
+        let latest =
+            generations(&self.folder, &self.name).map_err(|error| io_error(&self.folder, error))?;
         Ok(latest.last() == Some(&self.generation))
     }
 
@@ -238,8 +257,8 @@ impl Claim {
     /// # Errors
     /// The folder cannot be read.
     pub fn settle(self) -> Result<()> {
-        let generations = generations(&self.folder, &self.name)
-            .map_err(|error| io_error(&self.folder, error))?;
+        let generations =
+            generations(&self.folder, &self.name).map_err(|error| io_error(&self.folder, error))?;
         // The own one goes last (when this is dropped), so that the others stay superseded.
         for generation in generations.into_iter().filter(|g| *g < self.generation) {
             // Another worker that did the same may have removed it.
@@ -296,7 +315,11 @@ fn create(temporary: &Path, path: &Path, content: &[u8]) -> io::Result<bool> {
 #[cfg(unix)]
 fn same_file(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let identity = |path: &Path| {
+        fs::metadata(path)
+            .map(|found| (found.dev(), found.ino()))
+            .ok()
+    };
     identity(a).is_some() && identity(a) == identity(b)
 }
 

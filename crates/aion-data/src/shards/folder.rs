@@ -20,6 +20,8 @@ use crate::error::{DataError, Place, Problem, Result};
 const STATE: &str = ".aion";
 const PLAN: &str = "plan.json";
 const MANIFEST: &str = "manifest.json";
+/// The claim to finish the output.
+const FINISH: &str = "finish";
 
 /// How a worker comes to an output directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,10 @@ impl WorkFolder {
         if self.done(shard, at)?.is_some() {
             return Ok(None);
         }
+        // While the output is finished, files change before their reports do.
+        if self.claims.is_held(FINISH)? {
+            return Ok(Some(Claimed::Taken(None)));
+        }
         let claimed = self.claims.claim(&shard_name(shard))?;
         if let Claimed::Mine { after, .. } = &claimed {
             // Whoever had it may have completed it between the two questions.
@@ -134,7 +140,9 @@ impl WorkFolder {
                 return Ok(None);
             }
             if let Some(Worker { host, pid, .. }) = after {
-                self.log(&format!("shard {shard}: taken over from process {pid} on {host}"))?;
+                self.log(&format!(
+                    "shard {shard}: taken over from process {pid} on {host}"
+                ))?;
             }
             self.log(&format!("shard {shard}: begun"))?;
         }
@@ -196,7 +204,7 @@ impl WorkFolder {
     /// # Errors
     /// The state cannot be written.
     pub fn claim_finish(&self) -> Result<Claimed> {
-        self.claims.claim("finish")
+        self.claims.claim(FINISH)
     }
 
     /// The manifest, where the output is finished.
@@ -227,8 +235,13 @@ impl WorkFolder {
     /// # Errors
     /// It cannot be written.
     pub fn log(&self, text: &str) -> Result<()> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut log = self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let mut log = self
+            .log
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let line = format!("{}.{:03} {text}\n", time.as_secs(), time.subsec_millis());
         let written = log.write_all(line.as_bytes());
         written.map_err(|error| io_error(&self.output, error))

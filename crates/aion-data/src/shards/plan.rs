@@ -33,10 +33,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// About how many objects a file holds that does not say so: a spectrum or a cutout, or the lines
-    /// of a text table.
-    fn estimate(&self) -> u64 {
-        1 + self.fingerprint.bytes / BYTES_AN_OBJECT
+    /// How many objects the file holds; a guess where it does not say so.
+    fn count(&self) -> u64 {
+        let guess = || 1 + self.fingerprint.bytes / BYTES_AN_OBJECT;
+        self.objects.unwrap_or_else(guess)
     }
 }
 
@@ -79,7 +79,7 @@ impl Plan {
         let mut shard: Vec<Part> = Vec::new();
         let mut filled = 0;
         for (input, file) in inputs.iter().enumerate() {
-            let objects = file.objects.unwrap_or_else(|| file.estimate());
+            let objects = file.count();
             let mut first = 0;
             loop {
                 let end = match file.objects {
@@ -112,10 +112,21 @@ impl Plan {
         }
     }
 
-    /// Objects of all inputs: exact where files say so, estimated elsewhere.
-    pub fn objects(&self) -> u64 {
-        let objects = self.inputs.iter().map(|input| input.objects.unwrap_or_else(|| input.estimate()));
+    /// Objects of a shard: exact where files say so, estimated elsewhere.
+    pub fn objects_of(&self, shard: usize) -> u64 {
+        let parts = self.shards.get(shard).into_iter().flatten();
+        let objects = parts.map(|part| match part.rows {
+            Some((first, end)) => end - first,
+            None => self.inputs.get(part.input).map_or(0, Input::count),
+        });
         objects.sum()
+    }
+
+    /// Objects of all inputs before the first of a part, as far as files say how many they hold.
+    pub fn objects_before(&self, part: &Part) -> u64 {
+        let files = self.inputs.iter().take(part.input);
+        let before: u64 = files.map(|input| input.objects.unwrap_or(1)).sum();
+        before + part.rows.map_or(0, |(first, _)| first)
     }
 
     /// In what this plan differs from `old`, the one that an output was begun with: for people, and
@@ -127,7 +138,10 @@ impl Plan {
         ];
         for (what, old, new) in maps {
             let names = old.keys().chain(new.keys());
-            if let Some(name) = names.into_iter().find(|name| old.get(*name) != new.get(*name)) {
+            if let Some(name) = names
+                .into_iter()
+                .find(|name| old.get(*name) != new.get(*name))
+            {
                 let [old, new] = [old, new].map(|map| map.get(name).map_or("absent", |v| v));
                 return Some(format!("{what} {name} was {old}, and is {new}"));
             }

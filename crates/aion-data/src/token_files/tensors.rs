@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
 use super::{ABSENT, LENGTH, PADDING, TokenMetadata, TokenReader, at, parse, wrong_count};
@@ -14,7 +15,7 @@ use crate::tensor_files::identity::{
 use crate::tensor_files::output::{Rows, TensorOut, write_tensors};
 use crate::tokens::{ObjectTokens, TokenRow};
 
-pub(super) fn open(path: &Path) -> Result<TokenReader> {
+pub(super) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
     let file = TensorFile::open(path)?;
     let mut modalities = Vec::new();
     let mut len = None;
@@ -28,7 +29,8 @@ pub(super) fn open(path: &Path) -> Result<TokenReader> {
         .ok_or_else(|| DataError::new(Place::file(path), Problem::Empty))?;
     let identities = Identities::read(&file, len)?;
     let metadata = file.metadata().clone();
-    let rows = (0..len).map(move |row| read_row(&file, &identities, &modalities, row));
+    let rows = wanted.start.min(len)..wanted.end.min(len);
+    let rows = rows.map(move |row| read_row(&file, &identities, &modalities, row));
     Ok(TokenReader {
         metadata,
         len,

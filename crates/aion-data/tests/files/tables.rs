@@ -45,7 +45,14 @@ fn read_parquet(path: &std::path::Path) -> RecordBatch {
 fn safetensors_hold_every_kind_of_column() {
     let (folder, path) = scratch("out.safetensors");
     let metadata = BTreeMap::from([("model".to_owned(), "tiny".to_owned())]);
-    write_columns(&path, &ids(&["12", "13"]), &columns(), &metadata, Floats::F32).unwrap();
+    write_columns(
+        &path,
+        &ids(&["12", "13"]),
+        &columns(),
+        &metadata,
+        Floats::F32,
+    )
+    .unwrap();
     let file = TensorFile::open(&path).unwrap();
     let shape = |name: &str| file.require(name).unwrap().shape().to_vec();
     assert_eq!(shape("tok_z"), [2, 1, 3]);
@@ -73,7 +80,14 @@ fn rows_of_one_length_need_no_mask_and_text_identifiers_no_tensor() {
     let (_folder, path) = scratch("out.safetensors");
     let rows = vec![vec![1.0, 2.0], vec![3.0, 4.0]];
     let column = Column::new("embedding", Values::Ragged { width: 1, rows });
-    write_columns(&path, &ids(&["007", "x"]), &[column], &BTreeMap::new(), Floats::F32).unwrap();
+    write_columns(
+        &path,
+        &ids(&["007", "x"]),
+        &[column],
+        &BTreeMap::new(),
+        Floats::F32,
+    )
+    .unwrap();
     let file = TensorFile::open(&path).unwrap();
     assert_eq!(file.names().collect::<Vec<_>>(), ["embedding"]);
 }
@@ -81,7 +95,14 @@ fn rows_of_one_length_need_no_mask_and_text_identifiers_no_tensor() {
 #[test]
 fn parquet_holds_every_kind_of_column() {
     let (_folder, path) = scratch("out.parquet");
-    write_columns(&path, &ids(&["a", "b"]), &columns(), &BTreeMap::new(), Floats::F32).unwrap();
+    write_columns(
+        &path,
+        &ids(&["a", "b"]),
+        &columns(),
+        &BTreeMap::new(),
+        Floats::F32,
+    )
+    .unwrap();
     let batch = read_parquet(&path);
     let logits = batch.column_by_name("tok_z").unwrap().as_fixed_size_list();
     let last = logits.value(1);
@@ -132,7 +153,14 @@ fn csv_holds_numbers_and_text() {
         .into_iter()
         .filter(|column| ["redshift", "token", "ra", "class"].contains(&column.name.as_str()))
         .collect();
-    write_columns(&path, &ids(&["a,1", "b"]), &single, &BTreeMap::new(), Floats::F32).unwrap();
+    write_columns(
+        &path,
+        &ids(&["a,1", "b"]),
+        &single,
+        &BTreeMap::new(),
+        Floats::F32,
+    )
+    .unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let expected = "object_id,redshift,token,ra,class\n\"a,1\",0.5,7,0.1,\nb,NaN,8,,GALAXY\n";
     assert_eq!(text, expected);
@@ -155,8 +183,14 @@ fn tables_that_do_not_fit_are_not_written() {
     ];
     for (name, columns) in cases {
         let (folder, path) = scratch(name);
-        let error =
-            write_columns(&path, &ids(&["a", "b"]), &columns, &BTreeMap::new(), Floats::F32).unwrap_err();
+        let error = write_columns(
+            &path,
+            &ids(&["a", "b"]),
+            &columns,
+            &BTreeMap::new(),
+            Floats::F32,
+        )
+        .unwrap_err();
         let expected = matches!(
             error.problem,
             Problem::Mismatch(_) | Problem::Shape { .. } | Problem::Unrecognised(_)

@@ -1,6 +1,7 @@
 //! Rows of tokens from Parquet, a batch at a time.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -23,7 +24,7 @@ use crate::parquet_file::read_step;
 use crate::token_files::{TokenMetadata, TokenReader, at, parse};
 use crate::tokens::{ObjectTokens, TokenRow};
 
-pub(in crate::token_files) fn open(path: &Path) -> Result<TokenReader> {
+pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
     let file = File::open(path).map_err(|error| io_error(path, error))?;
     // Parquet's own types are fewer than Arrow's: every list is a plain list.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -44,12 +45,17 @@ pub(in crate::token_files) fn open(path: &Path) -> Result<TokenReader> {
     let columns = Columns::of(path, builder.schema())?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots.iter().copied());
     let reader = read_step(path, || {
-        builder.with_projection(mask).with_batch_size(BATCH).build()
+        builder
+            .with_projection(mask)
+            .with_batch_size(BATCH)
+            .with_offset(wanted.start)
+            .with_limit(wanted.len())
+            .build()
     })?;
     let batches = Batches {
         reader: Some(reader),
         columns,
-        row: 0,
+        row: wanted.start,
     };
     Ok(TokenReader {
         metadata,
@@ -235,7 +241,7 @@ fn wrong_type(path: &Path, name: &str, found: &DataType) -> DataError {
 struct Batches {
     reader: Option<ParquetRecordBatchReader>,
     columns: Columns,
-    /// Rows read so far.
+    /// The next row's place in the file.
     row: usize,
 }
 

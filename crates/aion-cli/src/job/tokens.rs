@@ -1,98 +1,55 @@
-//! An input as batches of tokens, whatever it holds: measurements go through the codecs, tokens are
-//! taken as they are.
-
-use std::collections::BTreeMap;
+//! The computing stage's first half: rows of any kind become rows of tokens, batch by batch.
+//!
+//! Measurements go through the codecs; tokens are taken as they are.
 
 use aion_codec::CodecSet;
-use aion_data::{DataError, ModalityId, Object, ObjectTokens, Place, Problem, TokenRow};
+use aion_data::{DataError, Kind, ModalityId, Object, ObjectTokens, Place, Problem, TokenRow};
 use aion_model::ModelError;
 
-use crate::args::{ComputeArgs, InputArgs};
-use crate::input::{Accept, Located, Row, Rows};
+use crate::input::{Located, Row};
 use crate::problems::Problems;
-use crate::progress::Progress;
-use crate::provenance::Provenance;
+use crate::provenance::Record;
 use crate::ranges::Ranges;
 
 /// Rows of tokens with their files.
 pub type TokenBatch = Vec<Located<TokenRow>>;
 
-/// The tokens of an input, batch by batch, in the input's order.
-pub struct TokenStream<'a> {
-    rows: Rows,
-    codecs: &'a CodecSet,
-    batch: usize,
-    without: Vec<ModalityId>,
-    progress: Progress,
+/// What is known of a unit of work while it is computed.
+pub struct Stage<'a> {
+    /// The codecs.
+    pub codecs: &'a CodecSet,
+    /// Modalities to leave out.
+    pub without: &'a [ModalityId],
     /// Objects left out so far.
     pub problems: Problems,
     /// Values out of range so far.
     pub ranges: Ranges,
+    /// What was used so far.
+    pub record: Record,
 }
 
-impl<'a> TokenStream<'a> {
-    /// Opens an input; `by_object` keeps the range report of every object.
+impl Stage<'_> {
+    /// The good ones of some rows, without the modalities that are to be left out.
     ///
     /// # Errors
-    /// The input names no file.
-    pub fn open(
-        verb: &'static str,
-        (input, compute): (&InputArgs, &ComputeArgs),
-        accept: Accept,
-        codecs: &'a CodecSet,
-        by_object: bool,
-    ) -> anyhow::Result<Self> {
-        let rows = Rows::open(input, accept)?;
-        Ok(TokenStream {
-            progress: Progress::start(verb, rows.estimate()),
-            rows,
-            codecs,
-            batch: compute.batch,
-            without: input.without.clone(),
-            problems: Problems::new(input.on_error),
-            ranges: Ranges::new(by_object),
-        })
-    }
-
-    /// Length of the rows of padded sequences, in tokens; see [`Rows::sequence_lengths`].
-    pub fn sequence_lengths(&self) -> &BTreeMap<ModalityId, usize> {
-        self.rows.sequence_lengths()
-    }
-
-    /// The next batch, without the objects that are bad; `None` at the end.
-    ///
-    /// # Errors
-    /// A bad object, where it ends the command; a codec is absent or cannot be opened.
-    pub fn next(&mut self, provenance: &mut Provenance) -> anyhow::Result<Option<TokenBatch>> {
-        let mut batch = Vec::with_capacity(self.batch);
-        let mut ended = true;
-        for row in self.rows.by_ref() {
-            let kept = self
-                .problems
-                .keep(row.map(|row| hide(row, &self.without)))?;
-            batch.extend(kept);
-            if batch.len() == self.batch {
-                ended = false;
-                break;
-            }
+    /// A bad object, where it ends the command.
+    pub fn keep(
+        &mut self,
+        rows: Vec<aion_data::Result<Located<Row>>>,
+    ) -> aion_data::Result<Vec<Located<Row>>> {
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows {
+            let row = row.map(|row| hide(row, self.without));
+            kept.extend(self.problems.keep(row)?);
         }
-        if ended && batch.is_empty() {
-            for error in self.rows.ignored() {
-                eprintln!("ignored: {error}");
-            }
-            return Ok(None);
-        }
-        let tokens = self.tokenize(batch, provenance)?;
-        self.progress.advance(tokens.len());
-        Ok(Some(tokens))
+        Ok(kept)
     }
 
     /// The same rows with tokens in place of measurements.
-    fn tokenize(
-        &mut self,
-        batch: Vec<Located<Row>>,
-        provenance: &mut Provenance,
-    ) -> anyhow::Result<TokenBatch> {
+    ///
+    /// # Errors
+    /// A bad object, where it ends the command; a codec is absent or cannot be opened.
+    pub fn tokenize(&mut self, batch: Vec<Located<Row>>) -> anyhow::Result<TokenBatch> {
         let mut objects = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
         for Located { file, number, row } in batch {
@@ -107,7 +64,7 @@ impl<'a> TokenStream<'a> {
         }
         let encoded = self.codecs.encode(&objects)?;
         let measured = objects.iter().flat_map(|object| object.measurements.keys());
-        provenance.uses_codecs(measured.copied());
+        self.record.uses_codecs(measured.copied());
         let mut encoded = objects.into_iter().zip(encoded);
         let mut tokens = Vec::with_capacity(rows.len());
         for (file, number, tokenized) in rows {
@@ -161,8 +118,22 @@ impl<'a> TokenStream<'a> {
     }
 }
 
+/// Whether any row goes through a network, which takes a batch at a time.
+pub fn needs_network(rows: &[Located<Row>]) -> bool {
+    rows.iter().any(|row| match &row.row {
+        Row::Tokenized(_) => false,
+        Row::Observed(object) => object.measurements.keys().any(|id| {
+            let kind = id.info().kind;
+            !matches!(kind, Kind::Scalar | Kind::Coefficients | Kind::Catalog)
+        }),
+    })
+}
+
 /// Removes modalities that the user wants left out.
 fn hide(mut row: Located<Row>, without: &[ModalityId]) -> Located<Row> {
+    if without.is_empty() {
+        return row;
+    }
     match &mut row.row {
         Row::Observed(object) => object.measurements.retain(|id, _| !without.contains(id)),
         Row::Tokenized(tokens) => tokens.tokens.retain(|id, _| !without.contains(id)),
