@@ -368,7 +368,9 @@ fn lengths_of(path: &Path) -> Vec<(ModalityId, usize)> {
 
 /// About how many objects there are: exact where files say so, one a file elsewhere.
 pub fn estimate(files: &[InputFile]) -> u64 {
-    let objects = files.par_iter().map(|file| num_objects(&file.path).unwrap_or(1));
+    let objects = files
+        .par_iter()
+        .map(|file| num_objects(&file.path).unwrap_or(1));
     objects.sum()
 }
 

@@ -62,14 +62,16 @@ pub static OBSERVATIONS: Format<Object> = Format {
     shard: "safetensors",
     rank: None,
     create: |path, floats| {
-        Ok(Whole::create(path, floats, |path, rows, metadata, _| {
-            match OutputFormat::of(path)? {
+        Ok(Whole::create(
+            path,
+            floats,
+            |path, rows, metadata, _| match OutputFormat::of(path)? {
                 OutputFormat::Parquet => {
                     observation_table::write_observations(path, rows, metadata)
                 }
                 _ => tensor_files::write_observations(path, rows, metadata),
-            }
-        }))
+            },
+        ))
     },
 };
 

@@ -160,8 +160,8 @@ fn copy(from: &Path, schema: &SchemaRef, to: &mut ParquetFile) -> Result<()> {
         builder.with_batch_size(ROWS_COPIED).build()
     })?;
     for batch in batches {
-        let batch = batch
-            .map_err(|error| DataError::new(Place::file(from), damaged(error.to_string())))?;
+        let batch =
+            batch.map_err(|error| DataError::new(Place::file(from), damaged(error.to_string())))?;
         to.write(&adapted(from, &batch, schema)?)?;
     }
     Ok(())
