@@ -12,6 +12,7 @@ pub mod error;
 pub mod extract;
 pub mod format;
 pub mod hats;
+pub mod hats_rows;
 pub mod modality;
 pub mod observation;
 pub mod observation_table;

@@ -73,6 +73,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         format: &OBSERVATIONS,
         floats: Floats::F32,
         shards: &args.shards,
+        hats: None,
         options: BTreeMap::from([("like".to_owned(), like_what)]),
         encodes: false,
         transformer: false,

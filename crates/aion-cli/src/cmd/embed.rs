@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch};
 use crate::digest::hash;
 use crate::input::{Accept, all_tokens};
-use crate::job::{self, Job, ShardArgs, TokenBatch};
+use crate::job::{self, HatsArgs, Job, ShardArgs, TokenBatch};
 use crate::model_source::{self, Need};
 use crate::provenance::{Provenance, Record};
 use crate::result_table::{Cell, RESULTS, ResultRow};
@@ -44,6 +44,8 @@ pub struct Args {
     float: Float,
     #[command(flatten)]
     shards: ShardArgs,
+    #[command(flatten)]
+    hats: HatsArgs,
     /// What becomes of an object's tokens
     #[arg(long, value_enum, default_value_t = Pool::None)]
     pool: Pool,
@@ -96,6 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         format: &RESULTS,
         floats: args.float.into(),
         shards: &args.shards,
+        hats: args.hats.catalogue("embeddings"),
         options: options.into(),
         encodes: true,
         transformer: true,

@@ -185,6 +185,7 @@ impl<'a, R: Send> Asked<'a, R> {
             format: self.format,
             floats: Floats::F32,
             shards: &args.shards,
+            hats: None,
             options: options(args),
             encodes: true,
             transformer: true,

@@ -8,7 +8,7 @@ use aion_data::table_out::Floats;
 
 use crate::args::{ComputeArgs, InputArgs, ModelArgs};
 use crate::input::{Accept, sequence_lengths};
-use crate::job::{self, Job, ShardArgs};
+use crate::job::{self, HatsArgs, Job, ShardArgs};
 use crate::model_source::{self, Need};
 use crate::output::TOKENS;
 use crate::provenance::{Provenance, Record};
@@ -38,6 +38,8 @@ pub struct Args {
     #[command(flatten)]
     shards: ShardArgs,
     #[command(flatten)]
+    hats: HatsArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
     /// Print the report as JSON, with the counts of every object
     #[arg(long)]
@@ -63,6 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         format: &TOKENS,
         floats: Floats::F32,
         shards: &args.shards,
+        hats: args.hats.catalogue("tokens"),
         options: BTreeMap::new(),
         encodes: true,
         transformer: false,

@@ -39,6 +39,26 @@ impl ShardArgs {
     }
 }
 
+/// Outputs as HATS catalogues.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outputs in shards")]
+pub struct HatsArgs {
+    /// Make the directory a HATS catalogue, for LSDB: partitions of the sky, those of the input where
+    /// that is a HATS catalogue too. Every object needs a position
+    #[arg(long)]
+    pub hats: bool,
+    /// Objects of a partition at most, where the input has no partitions
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub hats_max_rows: u64,
+}
+
+impl HatsArgs {
+    /// The name of the catalogue, and objects of a partition at most, where one is asked for.
+    pub fn catalogue(&self, name: &'static str) -> Option<(&'static str, u64)> {
+        self.hats.then_some((name, self.hats_max_rows))
+    }
+}
+
 /// A process's share of the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {

@@ -12,11 +12,11 @@ use aion_data::shards::{
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::end;
 use super::pipeline::{Run, Units};
 use super::reading::Unit;
 use super::tokens::{Stage, TokenBatch};
 use super::writing::Written;
+use super::{end, hats};
 use crate::input::{Extract, num_objects};
 use crate::problems::Problems;
 use crate::provenance::{Provenance, Record};
@@ -46,10 +46,17 @@ pub fn run<R: Send>(
     };
     let timeout = Duration::from_secs(shards.claim_timeout);
     let folder = WorkFolder::open(job.output, plan, start, timeout)?;
+    let at = shards_at(&folder, job.hats.is_some())?;
+    if job.hats.is_some() && folder.manifest()?.is_some() {
+        // Its intermediate shards are gone.
+        hats::check(&folder)?;
+        return report(run, &folder, &at, &mut provenance, true);
+    }
     let mine = |shard: &usize| shards.shard.is_none_or(|share| share.holds(*shard));
     let mut queue = Queue {
         run,
         folder: &folder,
+        at: &at,
         pending: (0..folder.plan().shards.len()).filter(mine).collect(),
         taken: VecDeque::new(),
     };
@@ -57,12 +64,22 @@ pub fn run<R: Send>(
     let units = Units {
         objects,
         next: |stopped: &AtomicBool| queue.next(stopped),
-        path: |shard| folder.output().join(shard_name(shard, job.format.shard)),
+        path: |shard| at.join(shard_name(shard, job.format.shard)),
         end: |written| complete(&folder, written),
     };
     run.pipeline(&mut provenance, units, work)?;
-    let finished = end::finish(&folder, job.format.rank, &mut provenance, run.record)?;
-    report(run, &folder, &mut provenance, finished)
+    let finished = end::finish(&folder, &at, job, &mut provenance, run.record)?;
+    report(run, &folder, &at, &mut provenance, finished)
+}
+
+/// Where shards lie: in the output, or where they are only intermediate, in a folder for that.
+fn shards_at(folder: &WorkFolder, intermediate: bool) -> anyhow::Result<PathBuf> {
+    if !intermediate {
+        return Ok(folder.output().to_owned());
+    }
+    let rows = folder.rows();
+    std::fs::create_dir_all(&rows)?;
+    Ok(rows)
 }
 
 /// A shard's file.
@@ -92,6 +109,7 @@ fn plan<R>(run: &Run<'_, R>, provenance: &mut Provenance) -> anyhow::Result<Plan
     put("batch", job.compute.batch.to_string());
     put("device", job.compute.machine.device.to_string());
     put("seed", job.compute.machine.seed.to_string());
+    put("hats", format!("{:?}", job.hats));
     put("floats", format!("{:?}", job.floats));
     let task = Task {
         options,
@@ -104,6 +122,8 @@ fn plan<R>(run: &Run<'_, R>, provenance: &mut Provenance) -> anyhow::Result<Plan
 struct Queue<'a, R: 'static> {
     run: &'a Run<'a, R>,
     folder: &'a WorkFolder,
+    /// Where shards lie.
+    at: &'a Path,
     pending: VecDeque<usize>,
     /// Those that others were at when last asked.
     taken: VecDeque<usize>,
@@ -115,7 +135,7 @@ impl<R> Queue<'_, R> {
         let mut pending = VecDeque::new();
         let mut objects = 0;
         for shard in std::mem::take(&mut self.pending) {
-            if self.folder.done(shard, self.folder.output())?.is_none() {
+            if self.folder.done(shard, self.at)?.is_none() {
                 objects += self.folder.plan().objects_of(shard);
                 pending.push_back(shard);
             }
@@ -135,7 +155,7 @@ impl<R> Queue<'_, R> {
                 std::mem::swap(&mut self.pending, &mut self.taken);
                 continue;
             };
-            match self.folder.claim(shard, self.folder.output())? {
+            match self.folder.claim(shard, self.at)? {
                 None => {}
                 Some(Claimed::Taken(_)) => self.taken.push_back(shard),
                 Some(Claimed::Mine { claim, .. }) => {
@@ -238,6 +258,7 @@ impl Sum {
 fn report<R>(
     run: &Run<'_, R>,
     folder: &WorkFolder,
+    at: &Path,
     provenance: &mut Provenance,
     finished: bool,
 ) -> anyhow::Result<()> {
@@ -245,7 +266,10 @@ fn report<R>(
     let count = folder.plan().shards.len();
     let mut reports = Vec::new();
     for shard in 0..count {
-        reports.extend(folder.done(shard, folder.output())?);
+        reports.extend(match finished {
+            true => folder.report(shard)?,
+            false => folder.done(shard, at)?,
+        });
     }
     let complete = reports.len();
     let sum = Sum::of(reports, run.record)?;

@@ -10,6 +10,7 @@ mod args;
 mod chunk;
 mod directory;
 mod end;
+mod hats;
 mod pipeline;
 mod reading;
 mod single;
@@ -22,7 +23,7 @@ use std::path::Path;
 use aion_codec::CodecSet;
 use aion_data::table_out::Floats;
 
-pub use args::ShardArgs;
+pub use args::{HatsArgs, ShardArgs};
 pub use tokens::{Stage, TokenBatch};
 
 use crate::args::{ComputeArgs, InputArgs};
@@ -52,6 +53,8 @@ pub struct Job<'a, R: 'static> {
     pub floats: Floats,
     /// How shards are shared and continued.
     pub shards: &'a ShardArgs,
+    /// The name of the HATS catalogue to make, and objects of a partition at most.
+    pub hats: Option<(&'static str, u64)>,
     /// Options of the command that its results depend on.
     pub options: BTreeMap<String, String>,
     /// Whether observations are encoded, so that there is a report of ranges.
@@ -94,6 +97,11 @@ impl<R: Send> Job<'_, R> {
         work: impl FnMut(&mut Stage<'_>, TokenBatch) -> anyhow::Result<Vec<R>>,
     ) -> anyhow::Result<()> {
         let interrupt = Interrupt::listen()?;
+        if self.hats.is_some() && !is_directory(self.output) {
+            return Err(usage(
+                "--hats makes a directory: an output without extension",
+            ));
+        }
         provenance.start(record);
         let run = pipeline::Run {
             job: self,

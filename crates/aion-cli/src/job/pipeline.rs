@@ -173,6 +173,7 @@ impl<R: Send> Run<'_, R> {
         Stage {
             codecs: self.codecs,
             without: &job.input.without,
+            placed: job.hats.is_some(),
             problems: Problems::new(job.input.on_error),
             // What lies out of range of every object is for a single file: it grows with the input.
             ranges: Ranges::new(job.json && !crate::output::is_directory(job.output)),

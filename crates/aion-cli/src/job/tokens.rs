@@ -3,6 +3,7 @@
 //! Measurements go through the codecs; tokens are taken as they are.
 
 use aion_codec::CodecSet;
+use aion_data::sky::healpix29;
 use aion_data::{DataError, Kind, ModalityId, Object, ObjectTokens, Place, Problem, TokenRow};
 use aion_model::ModelError;
 
@@ -20,6 +21,8 @@ pub struct Stage<'a> {
     pub codecs: &'a CodecSet,
     /// Modalities to leave out.
     pub without: &'a [ModalityId],
+    /// Whether an object without position is a bad one.
+    pub placed: bool,
     /// Objects left out so far.
     pub problems: Problems,
     /// Values out of range so far.
@@ -79,7 +82,10 @@ impl Stage<'_> {
                     None => continue,
                 },
             };
-            let outcome = outcome.and_then(require_tokens);
+            let mut outcome = outcome.and_then(require_tokens);
+            if self.placed {
+                outcome = outcome.and_then(require_position);
+            }
             let outcome = outcome.map_err(|error| error.in_file(&file));
             let kept = self.problems.keep(outcome)?;
             tokens.extend(kept.map(|row| Located { file, number, row }));
@@ -160,6 +166,17 @@ fn require_tokens(row: TokenRow) -> Result<TokenRow, DataError> {
         Place::default().with_object(row.id),
         problem,
     ))
+}
+
+/// Partitions of the sky hold what lies somewhere.
+fn require_position(row: TokenRow) -> Result<TokenRow, DataError> {
+    let cell = row.ra.zip(row.dec).and_then(|(ra, dec)| healpix29(ra, dec));
+    if cell.is_some() {
+        return Ok(row);
+    }
+    let problem = Problem::Missing("position, which --hats needs".to_owned());
+    let place = Place::default().with_object(row.id).with_field("ra");
+    Err(DataError::new(place, problem))
 }
 
 /// The object that an error is about, by its place in the batch, and its modality.

@@ -12,6 +12,7 @@ mod multimodal_universe;
 mod parity;
 mod parity_cases;
 mod run;
+mod scale;
 #[path = "../../../aion-fetch/tests/fetch/server.rs"]
 mod server;
 mod simulate;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::claim::{Claim, Claimed, Claims};
-use super::manifest::{Manifest, ShardReport, read_json, to_json, write_json};
+use super::manifest::{Manifest, ShardFile, ShardReport, read_json, to_json, write_json};
 use super::plan::Plan;
 use super::worker::Worker;
 use crate::atomic::{NewFile, io_error};
@@ -126,7 +126,7 @@ impl WorkFolder {
     /// # Errors
     /// The state cannot be read or written.
     pub fn claim(&self, shard: usize, at: &Path) -> Result<Option<Claimed>> {
-        if self.done(shard, at)?.is_some() {
+        if self.is_complete(shard, at)? {
             return Ok(None);
         }
         // While the output is finished, files change before their reports do.
@@ -136,7 +136,7 @@ impl WorkFolder {
         let claimed = self.claims.claim(&shard_name(shard))?;
         if let Claimed::Mine { after, .. } = &claimed {
             // Whoever had it may have completed it between the two questions.
-            if self.done(shard, at)?.is_some() {
+            if self.is_complete(shard, at)? {
                 return Ok(None);
             }
             if let Some(Worker { host, pid, .. }) = after {
@@ -149,17 +149,32 @@ impl WorkFolder {
         Ok(Some(claimed))
     }
 
+    /// Whether nothing is left to do of a shard: it is complete, or the output that was made of such
+    /// intermediate ones is.
+    fn is_complete(&self, shard: usize, at: &Path) -> Result<bool> {
+        let finished = at != self.output && self.output.join(MANIFEST).exists();
+        Ok(finished || self.done(shard, at)?.is_some())
+    }
+
+    /// The report of a shard as it was written, whatever became of its file; none where there is none
+    /// or it is damaged.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn report(&self, shard: usize) -> Result<Option<ShardReport>> {
+        match read_json(&self.report_path(shard)) {
+            Err(error) if matches!(error.problem, Problem::Container { .. }) => Ok(None),
+            report => report,
+        }
+    }
+
     /// The report of a shard that is complete: its file lies in the folder `at`, as long as reported.
     /// A shard whose report or file is damaged is not complete, and is done again.
     ///
     /// # Errors
     /// The report cannot be read.
     pub fn done(&self, shard: usize, at: &Path) -> Result<Option<ShardReport>> {
-        let report: Option<ShardReport> = match read_json(&self.report_path(shard)) {
-            Err(error) if matches!(error.problem, Problem::Container { .. }) => None,
-            report => report?,
-        };
-        Ok(report.filter(|report| {
+        Ok(self.report(shard)?.filter(|report| {
             let length = |file: &String| fs::metadata(at.join(file)).map(|found| found.len());
             let length = report.file.as_ref().map(length);
             length.is_none_or(|length| length.is_ok_and(|length| length == report.bytes))
@@ -215,16 +230,19 @@ impl WorkFolder {
         read_json(&self.output.join(MANIFEST))
     }
 
-    /// Writes the manifest, which says that the output is finished.
+    /// Writes the manifest, which says that the output is finished. `files` are what was made of the
+    /// shards, where they are not the output themselves.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn finish(
         &self,
         reports: &[ShardReport],
+        files: Option<Vec<ShardFile>>,
         details: BTreeMap<String, Value>,
     ) -> Result<Manifest> {
-        let manifest = Manifest::new(&self.plan, reports, details);
+        let mut manifest = Manifest::new(&self.plan, reports, details);
+        manifest.files = files.unwrap_or(manifest.files);
         write_json(&self.output.join(MANIFEST), &manifest)?;
         self.log("finished")?;
         Ok(manifest)

@@ -25,6 +25,6 @@ mod worker;
 pub use claim::{Claim, Claimed, Claims};
 pub use fingerprint::{Fingerprint, sha256};
 pub use folder::{Start, WorkFolder};
-pub use manifest::{Manifest, ShardReport, Skipped};
+pub use manifest::{Manifest, ShardFile, ShardReport, Skipped};
 pub use plan::{Input, Part, Plan, Task};
 pub use worker::Worker;
