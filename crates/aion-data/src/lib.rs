@@ -9,6 +9,7 @@ pub mod band;
 pub mod check;
 pub mod crossmatch;
 pub mod error;
+mod fits_out;
 pub mod extract;
 pub mod format;
 pub mod hats;

@@ -13,6 +13,8 @@ pub enum OutputFormat {
     Parquet,
     /// `.csv`.
     Csv,
+    /// `.fits`.
+    Fits,
 }
 
 impl OutputFormat {
@@ -26,8 +28,9 @@ impl OutputFormat {
             Some("safetensors") => Ok(OutputFormat::Safetensors),
             Some("parquet") => Ok(OutputFormat::Parquet),
             Some("csv") => Ok(OutputFormat::Csv),
+            Some("fits" | "fit") => Ok(OutputFormat::Fits),
             _ => {
-                let problem = "the extension should be .safetensors, .parquet or .csv".to_owned();
+                let problem = "the extension should be .safetensors, .parquet, .csv or .fits".to_owned();
                 Err(DataError::new(
                     Place::file(path),
                     Problem::Unrecognised(problem),

@@ -1,5 +1,5 @@
 //! Results as tables: one row an object, columns of numbers, arrays or text, in safetensors, Parquet or
-//! CSV by extension.
+//! CSV or FITS by extension.
 //!
 //! | column | safetensors | Parquet | CSV |
 //! |---|---|---|---|
@@ -9,9 +9,11 @@
 //! | [`Values::Text`] | metadata entry, a JSON list | text | yes |
 //!
 //! Identifiers are the column `object_id`; in safetensors they are written as
-//! [`crate::tensor_files`] says. A CSV file has no place for metadata.
+//! [`crate::tensor_files`] says. A CSV file has no place for metadata. FITS has binary tables called
+//! `RESULTS`, with arrays as vectors, ragged ones filled with NaN to the longest, and metadata as history.
 
 mod csv;
+mod fits;
 mod parquet;
 mod tensors;
 
@@ -125,6 +127,7 @@ pub fn write_columns(
         OutputFormat::Safetensors => tensors::write(path, ids, columns, metadata, floats),
         OutputFormat::Parquet => parquet::write(path, ids, columns, metadata, floats),
         OutputFormat::Csv => csv::write(path, ids, columns),
+        OutputFormat::Fits => fits::write(path, ids, columns, metadata, floats),
     }
 }
 

@@ -9,7 +9,11 @@
 //! A catalogue holds as many tokens as its object has values; the rest of its row is 9999, as in the
 //! reference. Rows are as long as the longest, or as the metadata entry `catalog/length` asks.
 //! Identifiers, positions and flags are as in tensor files of observations.
+//!
+//! *FITS* (`.fits`, only written): the columns of Parquet in a binary table called `TOKENS`. Tokens are
+//! vectors of unsigned 16-bit numbers, null where the object lacks the modality.
 
+mod fits;
 mod parquet;
 mod tensors;
 
@@ -66,7 +70,7 @@ impl TokenReader {
         match OutputFormat::of(path)? {
             OutputFormat::Safetensors => tensors::open(path, rows),
             OutputFormat::Parquet => parquet::open(path, rows),
-            OutputFormat::Csv => Err(no_tokens(path)),
+            OutputFormat::Csv | OutputFormat::Fits => Err(no_tokens(path)),
         }
     }
 
@@ -118,6 +122,7 @@ pub fn write_tokens(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) ->
     match OutputFormat::of(path)? {
         OutputFormat::Safetensors => tensors::write(path, rows, metadata),
         OutputFormat::Parquet => parquet::write(path, rows, metadata),
+        OutputFormat::Fits => fits::write(path, rows, metadata),
         OutputFormat::Csv => Err(no_tokens(path)),
     }
 }

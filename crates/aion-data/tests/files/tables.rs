@@ -201,3 +201,101 @@ fn tables_that_do_not_fit_are_not_written() {
         assert!(matches!(error.problem, Problem::Empty), "{error}");
     }
 }
+
+#[test]
+fn fits_tables_have_units_vectors_and_text() {
+    let (_folder, path) = scratch("out.fits");
+    let columns = [
+        Column::f32("embedding", vec![3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        Column::new("ra", Values::F64(vec![Some(10.5), None])),
+        Column::new("flag_TYPE", Values::Text(vec![Some("DEV".into()), None])),
+        Column::new(
+            "states",
+            Values::Ragged {
+                width: 2,
+                rows: vec![vec![1.0; 4], vec![1.0; 2]],
+            },
+        ),
+    ];
+    let metadata = BTreeMap::from([("aion.model".to_owned(), "x".repeat(100))]);
+    let names = ids(&["a", "b2"]);
+    write_columns(&path, &names, &columns, &metadata, Floats::F32).unwrap();
+    let mut file = fits_well::FitsReader::open(File::open(&path).unwrap()).unwrap();
+    let table = file.read_table(1).unwrap();
+    let column = |name: &str| {
+        let column = table.column(name).unwrap();
+        let mut values = Vec::new();
+        column.physical_into(&mut values).unwrap();
+        (column.descriptor().tform.to_string(), values)
+    };
+    assert_eq!(column("embedding"), ("3E".into(), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let (form, ra) = column("ra");
+    assert!(form.ends_with('D') && ra[0] == 10.5 && ra[1].is_nan());
+    assert_eq!(table.column("ra").unwrap().descriptor().unit().unwrap(), Some("deg"));
+    let (form, states) = column("states");
+    assert_eq!(form, "4E");
+    assert!(states[..6].iter().all(|v| *v == 1.0) && states[6..].iter().all(|v| v.is_nan()));
+    let error = write_columns(&path, &names, &columns, &metadata, Floats::F16).unwrap_err();
+    assert!(error.to_string().contains("16 bits"), "{error}");
+}
+
+#[test]
+fn half_precision_is_stored_as_asked() {
+    let columns = [Column::f32("embedding", vec![2], vec![1.0, 1.001, 3e38, -2.5])];
+    let write = |name: &str, floats| {
+        let (folder, path) = scratch(name);
+        write_columns(&path, &ids(&["a", "b"]), &columns, &BTreeMap::new(), floats).unwrap();
+        (folder, path)
+    };
+    let (_folder, path) = write("f16.safetensors", Floats::F16);
+    let bytes = fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"F16\""));
+    let (_folder, path) = write("bf16.safetensors", Floats::Bf16);
+    let bytes = fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"BF16\""));
+    let numbers = |batch: &RecordBatch| {
+        let list = batch.column_by_name("embedding").unwrap().as_fixed_size_list();
+        list.values().clone()
+    };
+    let (_folder, path) = write("bf16.parquet", Floats::Bf16);
+    let rounded = numbers(&read_parquet(&path));
+    let rounded = rounded.as_primitive::<Float32Type>().values().to_vec();
+    let expected = [1.0, 1.001, 3e38, -2.5].map(|v| half::bf16::from_f32(v).to_f32());
+    assert_eq!(rounded, expected);
+    let (_folder, path) = write("f16.parquet", Floats::F16);
+    let halves = numbers(&read_parquet(&path));
+    assert_eq!(halves.data_type(), &arrow_schema::DataType::Float16);
+}
+
+#[test]
+fn columns_may_turn_up_late() {
+    let (_folder, path) = scratch("late.parquet");
+    let mut table = aion_data::table_out::TableWriter::create(&path, Floats::F32).unwrap();
+    let first = [Column::f32("a", vec![2], vec![1.0, 2.0])];
+    table.push(&ids(&["1"]), &first).unwrap();
+    let ragged = Values::Ragged {
+        width: 1,
+        rows: vec![vec![7.0, 8.0]],
+    };
+    let second = [
+        Column::new("b", Values::Text(vec![Some("x".into())])),
+        Column::new("c", ragged),
+    ];
+    table.push(&ids(&["2"]), &second).unwrap();
+    let other = [Column::f32("a", vec![3], vec![1.0, 2.0, 3.0])];
+    let error = table.push(&ids(&["3"]), &other).unwrap_err();
+    assert_eq!(error.place.field.as_deref(), Some("a"));
+    table.push(&ids(&["3"]), &first).unwrap();
+    table.finish(&BTreeMap::new()).unwrap();
+    let batch = read_parquet(&path);
+    assert_eq!(batch.num_rows(), 3);
+    let names: Vec<_> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+    assert_eq!(names, ["object_id", "a", "b", "c"]);
+    let a = batch.column_by_name("a").unwrap().as_fixed_size_list();
+    let values = a.values().as_primitive::<Float32Type>().values().to_vec();
+    assert!(values[2].is_nan() && values[5] == 2.0);
+    let b = batch.column_by_name("b").unwrap();
+    assert!(b.is_null(0) && b.is_valid(1) && b.is_null(2));
+    let c = batch.column_by_name("c").unwrap().as_list::<i32>();
+    assert_eq!((c.value_length(0), c.value_length(1)), (0, 2));
+}
