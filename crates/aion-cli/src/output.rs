@@ -45,7 +45,11 @@ pub struct Format<R> {
 
 /// Rows of tokens.
 pub static TOKENS: Format<TokenRow> = Format {
-    allowed: &[OutputFormat::Safetensors, OutputFormat::Parquet],
+    allowed: &[
+        OutputFormat::Safetensors,
+        OutputFormat::Parquet,
+        OutputFormat::Fits,
+    ],
     shard: "parquet",
     rank: Some(token_files::rank),
     create: |path, floats| match OutputFormat::of(path)? {
@@ -159,6 +163,7 @@ fn check_extension(path: &Path, allowed: &[OutputFormat]) -> aion_data::Result<(
         OutputFormat::Safetensors => ".safetensors",
         OutputFormat::Parquet => ".parquet",
         OutputFormat::Csv => ".csv",
+        OutputFormat::Fits => ".fits",
     };
     let names: Vec<&str> = allowed.iter().map(name).collect();
     let problem = format!("the extension should be {} here", names.join(" or "));

@@ -77,6 +77,7 @@ pub static RESULTS: Format<ResultRow> = Format {
         OutputFormat::Safetensors,
         OutputFormat::Parquet,
         OutputFormat::Csv,
+        OutputFormat::Fits,
     ],
     shard: "parquet",
     rank: Some(table_out::rank),

@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use crate::codec::{Codec, OpenCodec};
 use crate::error::{CodecError, Result};
 use crate::range::{Coverage, RangeReport};
+use crate::scalar::ScalarCodec;
 
 /// An object's tokens, and how much of its measurements the codecs could not express.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -299,50 +300,35 @@ fn encode_modality(codec: &Codec, measurements: &[&Measurement], device: &Device
                 _ => Err(unexpected("a catalogue")),
             })
             .collect(),
-        Codec::Scalar(codec) => measurements
-            .iter()
-            .map(|measurement| match measurement {
-                Measurement::Scalar(value) => {
-                    let tokens = (!value.is_nan()).then(|| codec.encode(&[*value]));
-                    Ok((tokens, codec.coverage(&[*value])))
-                }
-                Measurement::Coefficients(values) if values.len() == codec.num_values() => {
-                    Ok((Some(codec.encode(values)), codec.coverage(values)))
-                }
-                _ => Err(unexpected("as many numbers as the codec has codebooks")),
-            })
-            .collect(),
+        Codec::Scalar(codec) => encode_numbers(codec, measurements),
     }
 }
 
-fn measurement_coverage(
-    codec: &Codec,
-    measurement: &Measurement,
-) -> std::result::Result<Coverage, DataError> {
-    match (codec, measurement) {
-        (Codec::Image(codec), Measurement::Image(image)) => {
-            codec.compress(image).map(|image| image.coverage)
-        }
-        (Codec::Spectrum(codec), Measurement::Spectrum(spectrum)) => {
-            codec.prepare(spectrum).map(|spectrum| spectrum.coverage)
-        }
-        (Codec::ScalarField(codec), Measurement::ScalarField(map)) => Ok(codec.coverage(map)),
-        (Codec::Catalog(codec), Measurement::Catalog(sources)) => Ok(codec.coverage(sources)),
-        (Codec::Scalar(codec), Measurement::Scalar(value)) => Ok(codec.coverage(&[*value])),
-        (Codec::Scalar(codec), Measurement::Coefficients(values))
-            if values.len() == codec.num_values() =>
-        {
-            Ok(codec.coverage(values))
-        }
-        _ => Err(unexpected("what its codec was made for")),
-    }
+/// Codes of numbers and vectors of them. A number that is none is a modality that the object lacks.
+fn encode_numbers(codec: &ScalarCodec, measurements: &[&Measurement]) -> Vec<Outcome> {
+    let rows: Vec<&[f32]> = measurements
+        .iter()
+        .filter_map(|m| values_of(m, codec))
+        .collect();
+    let mut encoded = codec.encode_all(&rows).into_iter();
+    let outcome = |measurement: &&Measurement| {
+        let nothing = || unexpected("as many numbers as the codec has codebooks");
+        let values = values_of(measurement, codec).ok_or_else(nothing)?;
+        let (codes, coverage) = encoded.next().ok_or_else(nothing)?;
+        let absent =
+            matches!(measurement, Measurement::Scalar(_)) && values.iter().any(|v| v.is_nan());
+        Ok(((!absent).then_some(codes), coverage))
+    };
+    measurements.iter().map(outcome).collect()
 }
 
-/// The error with the modality before its field.
-fn in_modality(mut error: DataError, id: ModalityId) -> DataError {
-    let field = error.place.field.take().unwrap_or_default();
-    error.place.field = Some(format!("{id}/{field}"));
-    error
+/// A measurement's numbers, where they are as many as the codec takes.
+fn values_of<'a>(measurement: &'a Measurement, codec: &ScalarCodec) -> Option<&'a [f32]> {
+    match measurement {
+        Measurement::Scalar(value) => Some(std::slice::from_ref(value)),
+        Measurement::Coefficients(values) if values.len() == codec.num_values() => Some(values),
+        _ => None,
+    }
 }
 
 fn unexpected(expected: &str) -> DataError {

@@ -41,7 +41,9 @@ impl FitsTable {
         name: &str,
         values: impl Iterator<Item = Option<&'a str>>,
     ) -> Result<()> {
-        let values: Vec<String> = values.map(|value| ascii(value.unwrap_or_default())).collect();
+        let values: Vec<String> = values
+            .map(|value| ascii(value.unwrap_or_default()))
+            .collect();
         let width = values.iter().map(String::len).max().unwrap_or(0).max(1);
         let column = WriteColumn::characters(name, &values, width);
         self.push(path, name, column)
@@ -96,7 +98,10 @@ impl FitsTable {
         let mut stored = Vec::new();
         for row in rows {
             let end = stored.len() + width;
-            stored.extend(row.iter().map(|token| (i32::from(*token) - UNSIGNED) as i16));
+            stored.extend(
+                row.iter()
+                    .map(|token| (i32::from(*token) - UNSIGNED) as i16),
+            );
             stored.resize(end, ABSENT);
         }
         let column = fixed(name, ColumnData::I16(stored), &[width])
@@ -125,7 +130,9 @@ impl FitsTable {
         }
         let file = NewFile::create(path)?;
         let mut writer = FitsWriter::new(BufWriter::new(file.handle()?));
-        writer.write_table(&self.table, Some(&header)).map_err(failed)?;
+        writer
+            .write_table(&self.table, Some(&header))
+            .map_err(failed)?;
         writer
             .into_inner()
             .into_inner()

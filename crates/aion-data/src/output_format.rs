@@ -30,7 +30,8 @@ impl OutputFormat {
             Some("csv") => Ok(OutputFormat::Csv),
             Some("fits" | "fit") => Ok(OutputFormat::Fits),
             _ => {
-                let problem = "the extension should be .safetensors, .parquet, .csv or .fits".to_owned();
+                let problem =
+                    "the extension should be .safetensors, .parquet, .csv or .fits".to_owned();
                 Err(DataError::new(
                     Place::file(path),
                     Problem::Unrecognised(problem),

@@ -36,7 +36,7 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// File (.safetensors, .parquet), or a directory of shards
+    /// File (.safetensors, .parquet, .fits), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
     /// How the numbers are stored; bf16 is rounded single precision in Parquet, which compresses

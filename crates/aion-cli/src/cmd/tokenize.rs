@@ -32,7 +32,7 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// File of tokens (.safetensors, .parquet), or a directory of shards
+    /// File of tokens (.safetensors, .parquet, .fits), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
     #[command(flatten)]

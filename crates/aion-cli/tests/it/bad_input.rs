@@ -412,6 +412,7 @@ fn outputs_that_cannot_be_written() {
     fs::create_dir(scratch.path("taken.safetensors")).expect("a folder");
     write("taken.safetensors");
     fs::create_dir(scratch.path("shards")).expect("a folder");
+    fs::write(scratch.path("shards").join("notes"), "of someone").expect("written");
     write("shards");
     assert_eq!(
         scratch.names(),

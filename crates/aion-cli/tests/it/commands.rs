@@ -241,7 +241,7 @@ fn shards_are_an_output_and_an_input() {
     let manifest = fs::read_to_string(shards.join("manifest.json")).expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     assert_eq!(manifest["objects"], 2);
-    assert_eq!(manifest["shards"][0]["file"], "00000.parquet");
+    assert_eq!(manifest["files"][0]["file"], "00000.parquet");
     let output = scratch.path("embedding.safetensors");
     scratch
         .verb("embed", (&model, &shards, &output), &["--pool", "mean"])

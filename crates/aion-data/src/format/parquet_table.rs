@@ -246,7 +246,8 @@ fn container(path: &Path, reason: String) -> DataError {
 }
 
 fn rows_of(path: &Path, fields: &[Vec<String>], batch: &RecordBatch) -> Result<Vec<Row>> {
-    let mut rows = vec![Row::with_capacity(fields.len()); batch.num_rows()];
+    let row = |_| Row::with_capacity(fields.len());
+    let mut rows: Vec<Row> = (0..batch.num_rows()).map(row).collect();
     for field in fields {
         let place = || Place::file(path).with_field(field.join("."));
         let column = field

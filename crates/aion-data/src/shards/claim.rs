@@ -162,6 +162,22 @@ impl Claims {
         ))
     }
 
+    /// Removes the claims of workers that are dead, of whatever is done by now.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn sweep(&self) -> Result<()> {
+        let failed = |error: io::Error| io_error(&self.folder, error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if let Holder::Dead(_) = self.holder(&path).map_err(failed)? {
+                // Another worker may have removed it.
+                let _ = fs::remove_file(&path);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a worker other than this one holds any claim and may be alive.
     ///
     /// # Errors

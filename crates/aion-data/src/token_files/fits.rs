@@ -10,7 +10,11 @@ use crate::tokens::TokenRow;
 
 pub(super) fn write(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) -> Result<()> {
     let mut table = FitsTable::new();
-    table.text(path, "object_id", rows.iter().map(|row| Some(row.id.as_str())))?;
+    table.text(
+        path,
+        "object_id",
+        rows.iter().map(|row| Some(row.id.as_str())),
+    )?;
     table.doubles(path, ("ra", Some("deg")), rows.iter().map(|row| row.ra))?;
     table.doubles(path, ("dec", Some("deg")), rows.iter().map(|row| row.dec))?;
     let modalities = rows.iter().flat_map(|row| row.tokens.keys().copied());
@@ -26,7 +30,9 @@ pub(super) fn write(path: &Path, rows: &[TokenRow], metadata: &TokenMetadata) ->
     }
     let flags = rows.iter().flat_map(|row| row.flags.keys());
     for flag in flags.collect::<BTreeSet<_>>() {
-        let values = rows.iter().map(|row| row.flags.get(flag).map(String::as_str));
+        let values = rows
+            .iter()
+            .map(|row| row.flags.get(flag).map(String::as_str));
         table.text(path, &format!("flag_{flag}"), values)?;
     }
     table.write(path, "TOKENS", metadata)

@@ -228,10 +228,16 @@ fn fits_tables_have_units_vectors_and_text() {
         column.physical_into(&mut values).unwrap();
         (column.descriptor().tform.to_string(), values)
     };
-    assert_eq!(column("embedding"), ("3E".into(), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    assert_eq!(
+        column("embedding"),
+        ("3E".into(), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    );
     let (form, ra) = column("ra");
     assert!(form.ends_with('D') && ra[0] == 10.5 && ra[1].is_nan());
-    assert_eq!(table.column("ra").unwrap().descriptor().unit().unwrap(), Some("deg"));
+    assert_eq!(
+        table.column("ra").unwrap().descriptor().unit().unwrap(),
+        Some("deg")
+    );
     let (form, states) = column("states");
     assert_eq!(form, "4E");
     assert!(states[..6].iter().all(|v| *v == 1.0) && states[6..].iter().all(|v| v.is_nan()));
@@ -241,7 +247,11 @@ fn fits_tables_have_units_vectors_and_text() {
 
 #[test]
 fn half_precision_is_stored_as_asked() {
-    let columns = [Column::f32("embedding", vec![2], vec![1.0, 1.001, 3e38, -2.5])];
+    let columns = [Column::f32(
+        "embedding",
+        vec![2],
+        vec![1.0, 1.001, 3e38, -2.5],
+    )];
     let write = |name: &str, floats| {
         let (folder, path) = scratch(name);
         write_columns(&path, &ids(&["a", "b"]), &columns, &BTreeMap::new(), floats).unwrap();
@@ -254,7 +264,10 @@ fn half_precision_is_stored_as_asked() {
     let bytes = fs::read(&path).unwrap();
     assert!(String::from_utf8_lossy(&bytes).contains("\"BF16\""));
     let numbers = |batch: &RecordBatch| {
-        let list = batch.column_by_name("embedding").unwrap().as_fixed_size_list();
+        let list = batch
+            .column_by_name("embedding")
+            .unwrap()
+            .as_fixed_size_list();
         list.values().clone()
     };
     let (_folder, path) = write("bf16.parquet", Floats::Bf16);
@@ -289,7 +302,12 @@ fn columns_may_turn_up_late() {
     table.finish(&BTreeMap::new()).unwrap();
     let batch = read_parquet(&path);
     assert_eq!(batch.num_rows(), 3);
-    let names: Vec<_> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let names: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
     assert_eq!(names, ["object_id", "a", "b", "c"]);
     let a = batch.column_by_name("a").unwrap().as_fixed_size_list();
     let values = a.values().as_primitive::<Float32Type>().values().to_vec();
