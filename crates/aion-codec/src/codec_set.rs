@@ -331,6 +331,36 @@ fn values_of<'a>(measurement: &'a Measurement, codec: &ScalarCodec) -> Option<&'
     }
 }
 
+fn measurement_coverage(
+    codec: &Codec,
+    measurement: &Measurement,
+) -> std::result::Result<Coverage, DataError> {
+    match (codec, measurement) {
+        (Codec::Image(codec), Measurement::Image(image)) => {
+            codec.compress(image).map(|image| image.coverage)
+        }
+        (Codec::Spectrum(codec), Measurement::Spectrum(spectrum)) => {
+            codec.prepare(spectrum).map(|spectrum| spectrum.coverage)
+        }
+        (Codec::ScalarField(codec), Measurement::ScalarField(map)) => Ok(codec.coverage(map)),
+        (Codec::Catalog(codec), Measurement::Catalog(sources)) => Ok(codec.coverage(sources)),
+        (Codec::Scalar(codec), Measurement::Scalar(value)) => Ok(codec.coverage(&[*value])),
+        (Codec::Scalar(codec), Measurement::Coefficients(values))
+            if values.len() == codec.num_values() =>
+        {
+            Ok(codec.coverage(values))
+        }
+        _ => Err(unexpected("what its codec was made for")),
+    }
+}
+
+/// The error with the modality before its field.
+fn in_modality(mut error: DataError, id: ModalityId) -> DataError {
+    let field = error.place.field.take().unwrap_or_default();
+    error.place.field = Some(format!("{id}/{field}"));
+    error
+}
+
 fn unexpected(expected: &str) -> DataError {
     let problem = format!("the measurement is not what the modality needs: {expected}");
     DataError::new(Place::default(), Problem::Mismatch(problem))

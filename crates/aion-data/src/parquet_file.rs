@@ -23,6 +23,20 @@ use crate::error::{DataError, Place, Problem, Result};
 const ROWS_A_GROUP: usize = 16_384;
 const BYTES_A_GROUP: usize = 128 << 20;
 
+/// Writes `batches`, drawn one at a time, to `path`.
+pub(crate) fn write_parquet(
+    path: &Path,
+    schema: SchemaRef,
+    metadata: &BTreeMap<String, String>,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    let mut file = ParquetFile::create(path, schema, metadata)?;
+    for batch in batches {
+        file.write(&batch?)?;
+    }
+    file.finish()
+}
+
 /// A Parquet file that grows batch by batch and appears under its name when it is finished.
 pub struct ParquetFile {
     path: PathBuf,
