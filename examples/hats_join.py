@@ -33,7 +33,7 @@ def simulated(folder, rows):
     catalogue = lsdb.from_dataframe(
         table, ra_column="ra", dec_column="dec", catalog_name="parent", partition_rows=1000
     )
-    catalogue.to_hats(path, catalog_name="parent")
+    catalogue.write_catalog(path, catalog_name="parent")
     return path
 
 

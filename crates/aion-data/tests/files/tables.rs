@@ -224,7 +224,7 @@ fn fits_tables_have_units_vectors_and_text() {
     let table = file.read_table(1).unwrap();
     let column = |name: &str| {
         let column = table.column(name).unwrap();
-        let mut values = Vec::new();
+        let mut values: Vec<f64> = Vec::new();
         column.physical_into(&mut values).unwrap();
         (column.descriptor().tform.to_string(), values)
     };
