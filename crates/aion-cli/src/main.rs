@@ -19,6 +19,7 @@ mod provenance;
 mod ranges;
 mod report;
 mod result_table;
+mod sink;
 mod summary;
 
 use std::panic;

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use crate::args::{self, OnError};
 use crate::failure::usage;
 use crate::input::{self, InputFile};
-use crate::output::{OBSERVATIONS, Sink};
+use crate::output::OBSERVATIONS;
 use crate::progress::Progress;
+use crate::sink::Sink;
 use crate::{provenance, summary};
 use left::Left;
 

@@ -1,6 +1,7 @@
 //! How much lies between two stages: some rows, or less where they are large.
 
 use aion_data::Measurement::{self, Catalog, Coefficients, Image, ScalarField, Spectrum};
+use aion_data::Object;
 
 use crate::input::Row;
 
@@ -17,9 +18,14 @@ pub fn is_full(rows: usize, bytes: usize, batch: usize) -> bool {
 /// About how many bytes a row's measurements take.
 pub fn bytes(row: &Row) -> usize {
     match row {
-        Row::Observed(object) => object.measurements.values().map(numbers).sum::<usize>() * 4,
+        Row::Observed(object) => object_bytes(object),
         Row::Tokenized(row) => 2 * aion_data::num_tokens(&row.tokens),
     }
+}
+
+/// About how many bytes an object's measurements take.
+pub fn object_bytes(object: &Object) -> usize {
+    object.measurements.values().map(numbers).sum::<usize>() * 4
 }
 
 fn numbers(measurement: &Measurement) -> usize {

@@ -24,6 +24,7 @@ use aion_codec::CodecSet;
 use aion_data::table_out::Floats;
 
 pub use args::{HatsArgs, ShardArgs};
+pub use chunk::object_bytes;
 pub use tokens::{Stage, TokenBatch};
 
 use crate::args::{ComputeArgs, InputArgs};
