@@ -16,6 +16,7 @@ import tempfile
 import lsdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 
 def simulated(folder, rows):
@@ -56,9 +57,12 @@ def main():
         pixels = [catalogue.get_healpix_pixels() for catalogue in (parent, child)]
         print("partitions of the parent:", len(pixels[0]), "of the tokens:", len(pixels[1]))
         assert set(pixels[0]) == set(pixels[1]), "the partitions differ"
-        parent = parent.map_partitions(
-            lambda part: part.assign(object_id=part["object_id"].astype(str))
-        )
+        text = pd.ArrowDtype(pa.string())
+        if parent.dtypes["object_id"] != text:
+            # Identifiers of tokens are text; the parent's may be numbers, or text of another type.
+            parent = parent.map_partitions(
+                lambda part: part.assign(object_id=part["object_id"].astype(text))
+            )
         rows = len(child.compute())
         joined = parent.join(
             child, left_on="object_id", right_on="object_id", suffixes=("", "_tokens")

@@ -179,7 +179,7 @@ fn tables_that_do_not_fit_are_not_written() {
         ("out.parquet", vec![Column::new("embedding", torn)]),
         ("out.safetensors", vec![good(), good()]),
         ("out.csv", vec![Column::f32("z", vec![2], vec![0.0; 4])]),
-        ("out.fits", vec![good()]),
+        ("out.docx", vec![good()]),
     ];
     for (name, columns) in cases {
         let (folder, path) = scratch(name);
