@@ -16,10 +16,8 @@ use crate::error::{DataError, Place, Problem, Result};
 
 /// Characters of a card of commentary.
 const CARD: usize = 70;
-/// What is added to a stored 16-bit number, so that it counts from 0 to 65535.
-const UNSIGNED: i32 = 32_768;
-/// The stored number where there is no value; as a token it would be 65535, which is none.
-const ABSENT: i16 = i16::MAX;
+/// The number where there is no token.
+const ABSENT: i16 = -1;
 
 /// A binary table being put together.
 pub(crate) struct FitsTable {
@@ -87,7 +85,8 @@ impl FitsTable {
         self.push(path, name, Ok(column))
     }
 
-    /// Tokens, so many a row: unsigned 16-bit numbers, null where a row has fewer.
+    /// Tokens, so many a row: 16-bit numbers, which hold every vocabulary without the offset of unsigned
+    /// ones; null (-1) where a row has fewer.
     pub fn tokens<'a>(
         &mut self,
         path: &Path,
@@ -98,16 +97,17 @@ impl FitsTable {
         let mut stored = Vec::new();
         for row in rows {
             let end = stored.len() + width;
-            stored.extend(
-                row.iter()
-                    .map(|token| (i32::from(*token) - UNSIGNED) as i16),
-            );
+            for token in row {
+                stored.push(i16::try_from(*token).map_err(|_| {
+                    let problem = format!("token {token}; a FITS table holds those below 32768");
+                    let place = Place::file(path).with_field(name);
+                    DataError::new(place, Problem::Values(problem))
+                })?);
+            }
             stored.resize(end, ABSENT);
         }
-        let column = fixed(name, ColumnData::I16(stored), &[width])
-            .with_scaling(1.0, f64::from(UNSIGNED))
-            .with_null(i64::from(ABSENT));
-        self.push(path, name, Ok(column))
+        let column = fixed(name, ColumnData::I16(stored), &[width]);
+        self.push(path, name, Ok(column.with_null(i64::from(ABSENT))))
     }
 
     /// Writes the file: the table as the extension called `extension`, metadata as its history.

@@ -11,7 +11,7 @@
 //! Identifiers, positions and flags are as in tensor files of observations.
 //!
 //! *FITS* (`.fits`, only written): the columns of Parquet in a binary table called `TOKENS`. Tokens are
-//! vectors of unsigned 16-bit numbers, null where the object lacks the modality.
+//! vectors of 16-bit numbers, null (-1) where the object lacks the modality.
 
 mod fits;
 mod parquet;
