@@ -2,6 +2,7 @@
 
 mod answers;
 mod resume;
+mod samples;
 mod server;
 mod services;
 mod trouble;
