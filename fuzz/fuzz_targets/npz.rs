@@ -1,0 +1,7 @@
+//! NumPy archives.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| aion_fuzz::observations("npz", data));

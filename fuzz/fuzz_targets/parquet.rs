@@ -1,0 +1,7 @@
+//! Parquet tables of numbers and of nested objects.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| aion_fuzz::observations("parquet", data));

@@ -1,0 +1,7 @@
+//! Observations in safetensors.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| aion_fuzz::observations("safetensors", data));

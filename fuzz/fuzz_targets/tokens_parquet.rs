@@ -1,0 +1,7 @@
+//! Tokens in Parquet.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| aion_fuzz::tokens("parquet", data));
