@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::run::Scratch;
 use crate::server::{Asked, Reply, Server};
@@ -158,6 +161,56 @@ fn what_cannot_be_fetched_is_listed_and_fails() {
     let outcome = scratch.aion(&arguments);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert!(outcome.stdout.contains("2 kept") && outcome.stdout.contains("1 failed"));
+}
+
+#[test]
+fn a_killed_fetch_is_taken_up_where_it_was() {
+    let scratch = Scratch::new();
+    let server = Server::start(|asked, before| match before {
+        // The third answer takes longer than the command lives.
+        2 => sky(asked, before).after(Duration::from_secs(60)),
+        _ => sky(asked, before),
+    });
+    let services = services(&scratch, server.address()).display().to_string();
+    let output = scratch.path("sky").display().to_string();
+    let table = scratch.path("positions.csv");
+    fs::write(&table, "object_id,ra,dec\na,1,0\nb,2,0\nc,3,0\nd,4,0\n").expect("written");
+    let table = table.display().to_string();
+    let arguments = [
+        "fetch",
+        "legacy",
+        "--table",
+        &table,
+        "--output",
+        &output,
+        "--services",
+        &services,
+        "--jobs",
+        "1",
+    ];
+    let mut running = Command::new(env!("CARGO_BIN_EXE_aion"))
+        .args(arguments)
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.asked().len() < 3 {
+        assert!(Instant::now() < deadline, "the command does not ask");
+        thread::sleep(Duration::from_millis(5));
+    }
+    running.kill().expect("killed");
+    running.wait().expect("ended");
+    assert!(!scratch.path("sky/legacy/c.fits").exists());
+
+    let outcome = scratch.aion(arguments);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("2 fetched, 2 kept"),
+        "{}",
+        outcome.stdout
+    );
+    let asked = server.asked();
+    let asked: Vec<&str> = asked.iter().map(|asked| asked.parameter("ra")).collect();
+    assert_eq!(asked, ["1", "2", "3", "3", "4"]);
 }
 
 #[test]

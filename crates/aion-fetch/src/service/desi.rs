@@ -45,12 +45,7 @@ pub fn fetch(target: &Target, context: &Context) -> Result<Found, FetchError> {
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     });
     let Some(best) = best else {
-        return Err(FetchError::Absent(match target.sought {
-            Sought::Position { .. } => {
-                format!("no DESI spectrum within {} arcsec", context.radius)
-            }
-            Sought::Identifier(_) => "DESI has no spectrum of this name".into(),
-        }));
+        return Err(context.absent(target, "DESI spectrum"));
     };
     let record = retrieve(&best.id, context)?;
     let object = object(&record)?;

@@ -5,9 +5,9 @@ use aion_data::Survey;
 use csv::{StringRecord, WriterBuilder};
 
 use super::rows::Rows;
-use super::{Context, Found};
+use super::{Context, Found, expect_object};
 use crate::answer::Answer;
-use crate::check::{Near, read_back};
+use crate::check::read_back;
 use crate::client::Question;
 use crate::error::FetchError;
 use crate::target::{Sought, Target};
@@ -62,36 +62,19 @@ pub fn fetch(target: &Target, context: &Context) -> Result<Found, FetchError> {
     let answer = context.ask(&Question::get(address))?;
     let sources = Rows::parse(answer.csv()?, &["source_id", "ra", "dec"])?;
     let Some(source) = sources.rows.first() else {
-        return Err(FetchError::Absent(match target.sought {
-            Sought::Position { .. } => {
-                format!("no Gaia source within {} arcsec", context.radius)
-            }
-            Sought::Identifier(_) => "Gaia has no source of this name".into(),
-        }));
+        return Err(context.absent(target, "Gaia source"));
     };
     let id = sources.whole(source, "source_id")?;
-    let has_xp = sources.cell(source, "has_xp_continuous");
-    let coefficients = match has_xp.eq_ignore_ascii_case("true") || has_xp == "1" {
+    let coefficients = match has_coefficients(sources.cell(source, "has_xp_continuous"))? {
         true => Some(coefficients(id, context)?),
         false => None,
     };
     let bytes = join((&sources, source), coefficients.as_ref())?;
     let file = format!("{}.csv", target.name);
     let path = context.staging.write(&file, &bytes)?;
-    let near = match target.sought {
-        Sought::Position { ra, dec } => Some(Near {
-            position: (ra, dec),
-            tolerance: context.radius + TOLERANCE,
-        }),
-        Sought::Identifier(_) => None,
-    };
+    let near = context.near(target, TOLERANCE);
     let object = read_back(&path, Survey::Gaia, near)?;
-    if object.id != id.to_string() {
-        return Err(FetchError::Unexpected(format!(
-            "asked for source {id}, got {}",
-            object.id
-        )));
-    }
+    expect_object(&object, &id.to_string())?;
     Ok(Found {
         files: vec![file],
         object: object.id,
@@ -118,6 +101,17 @@ fn query(sought: &Sought, table: &str, radius: f64) -> Result<String, FetchError
                 "`{identifier}` is no Gaia source_id, which is a whole number"
             ))),
         },
+    }
+}
+
+/// Whether the table says that there are XP coefficients; archives spell it differently.
+fn has_coefficients(cell: &str) -> Result<bool, FetchError> {
+    match cell.to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" => Ok(true),
+        "false" | "f" | "0" => Ok(false),
+        other => Err(FetchError::Unexpected(format!(
+            "asked for a table: has_xp_continuous is `{other}`, neither true nor false"
+        ))),
     }
 }
 

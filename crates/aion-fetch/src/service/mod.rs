@@ -10,9 +10,10 @@ mod sdss;
 
 use std::sync::Mutex;
 
-use aion_data::Survey;
+use aion_data::{Object, Survey};
 
 use crate::answer::Answer;
+use crate::check::Near;
 use crate::client::{Client, Credentials, Question};
 use crate::error::FetchError;
 use crate::gate::locked;
@@ -45,6 +46,39 @@ impl Context<'_> {
         locked(&self.addresses).push(question.address.clone());
         self.client.ask(question)
     }
+
+    /// Where the object should be, give or take `slack` arcsec; nothing is known of one sought by
+    /// its identifier.
+    fn near(&self, target: &Target, slack: f64) -> Option<Near> {
+        match target.sought {
+            Sought::Position { ra, dec } => Some(Near {
+                position: (ra, dec),
+                tolerance: self.radius + slack,
+            }),
+            Sought::Identifier(_) => None,
+        }
+    }
+
+    /// The error of a survey that has no such thing, a spectrum or a source.
+    fn absent(&self, target: &Target, what: &str) -> FetchError {
+        FetchError::Absent(match &target.sought {
+            Sought::Position { .. } => format!("no {what} within {} arcsec", self.radius),
+            Sought::Identifier(identifier) => format!("there is no {what} {identifier}"),
+        })
+    }
+}
+
+/// Fails unless the object is the one that was asked for.
+///
+/// # Errors
+/// [`FetchError::Unexpected`].
+fn expect_object(object: &Object, expected: &str) -> Result<(), FetchError> {
+    if object.id == expected {
+        return Ok(());
+    }
+    let found = &object.id;
+    let reason = format!("asked for {expected}, got {found}");
+    Err(FetchError::Unexpected(reason))
 }
 
 /// What came: files in the staging folder, and what the reader calls the object in them.

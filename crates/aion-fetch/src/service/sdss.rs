@@ -4,8 +4,8 @@
 use aion_data::Survey;
 
 use super::rows::Rows;
-use super::{Context, Found};
-use crate::check::{Near, read_back};
+use super::{Context, Found, expect_object};
+use crate::check::read_back;
 use crate::client::Question;
 use crate::error::FetchError;
 use crate::services::Sdss;
@@ -41,12 +41,7 @@ pub fn fetch(target: &Target, context: &Context) -> Result<Found, FetchError> {
     let answer = context.ask(&Question::get(address))?;
     let rows = Rows::parse(answer.csv()?, &["plate", "mjd", "fiberid", "run2d"])?;
     let Some(row) = rows.rows.first() else {
-        return Err(FetchError::Absent(match target.sought {
-            Sought::Position { .. } => {
-                format!("no SDSS spectrum within {} arcsec", context.radius)
-            }
-            Sought::Identifier(_) => "SDSS has no spectrum of this name".into(),
-        }));
+        return Err(context.absent(target, "SDSS spectrum"));
     };
     let plate = format!("{:04}", rows.whole(row, "plate")?);
     let mjd = rows.whole(row, "mjd")?.to_string();
@@ -64,21 +59,9 @@ pub fn fetch(target: &Target, context: &Context) -> Result<Found, FetchError> {
     let fits = context.ask(&Question::get(address))?.fits()?;
     let file = format!("{}.fits", target.name);
     let path = context.staging.write(&file, &fits)?;
-    let near = match target.sought {
-        Sought::Position { ra, dec } => Some(Near {
-            position: (ra, dec),
-            tolerance: context.radius + TOLERANCE,
-        }),
-        Sought::Identifier(_) => None,
-    };
+    let near = context.near(target, TOLERANCE);
     let object = read_back(&path, Survey::Sdss, near)?;
-    let expected = format!("{plate}-{mjd}-{fiber}");
-    if object.id != expected {
-        return Err(FetchError::Unexpected(format!(
-            "asked for spectrum {expected}, got {}",
-            object.id
-        )));
-    }
+    expect_object(&object, &format!("{plate}-{mjd}-{fiber}"))?;
     Ok(Found {
         files: vec![file],
         object: object.id,
