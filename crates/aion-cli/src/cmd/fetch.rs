@@ -77,8 +77,9 @@ pub struct Args {
     /// Objects worked on at a time; a host gets fewer connections (politeness.per_host)
     #[arg(long, default_value_t = 4, value_parser = parse_batch, value_name = "N")]
     jobs: usize,
-    /// What an object that cannot be fetched does: fail the command at its end, or be listed only
-    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    /// What an object that cannot be fetched does: `fail` the command when all others are fetched,
+    /// or be listed only (`skip`)
+    #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
     on_error: OnError,
     /// Print JSON
     #[arg(long)]
