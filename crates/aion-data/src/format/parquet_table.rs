@@ -7,15 +7,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, FieldRef, Schema};
-use parquet::arrow::ProjectionMask;
+use arrow_schema::{DataType, FieldRef, Fields, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::arrow_cells::cells_at;
 use crate::format::ecsv;
 use crate::format::table::{Column, Row, Rows, Table};
 use crate::modality::ModalityId;
+use crate::parquet_file::read_step;
 
 /// Rows decoded at a time, and about how many bytes of them.
 const BATCH: usize = 1024;
@@ -43,7 +44,8 @@ impl ParquetTable {
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
             .map_err(|error| container(path, error.to_string()))?;
         refuse_tokens(path, builder.schema())?;
-        let units = astropy_units(&builder).map_err(|reason| container(path, reason))?;
+        let mut units = field_units(path, &builder);
+        units.extend(astropy_units(&builder).map_err(|reason| container(path, reason))?);
         let mut fields = Vec::new();
         let mut leaf = 0;
         for field in builder.schema().fields() {
@@ -142,6 +144,27 @@ fn refuse_tokens(path: &Path, schema: &Schema) -> Result<()> {
         Place::file(path).with_field(field.name()),
         problem,
     ))
+}
+
+/// The units that data frames leave in the metadata of fields, as `unit`. A stored schema that does
+/// not fit the file describes another one, and is left alone.
+fn field_units(
+    path: &Path,
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+) -> BTreeMap<String, String> {
+    let metadata = builder.metadata().file_metadata();
+    let schema = read_step(path, || {
+        parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
+    });
+    let fields = schema.map_or_else(|_| Fields::empty(), |schema| schema.fields);
+    let unit = |field: &FieldRef| {
+        let unit = field
+            .metadata()
+            .get("unit")
+            .filter(|unit| !unit.is_empty())?;
+        Some((field.name().clone(), unit.clone()))
+    };
+    fields.iter().filter_map(unit).collect()
 }
 
 /// The units that Astropy leaves in the file's metadata.

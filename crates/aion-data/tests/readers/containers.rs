@@ -60,6 +60,22 @@ fn scalars_are_the_same_in_every_container() {
 }
 
 #[test]
+fn units_in_the_metadata_of_parquet_fields_are_used() {
+    let reference = objects(&table("scalars.csv"));
+    for (object, expected) in objects(&table("scalars_ujy.parquet"))
+        .iter()
+        .zip(&reference)
+    {
+        for key in ["tok_flux_g", "tok_flux_r", "tok_flux_z", "tok_flux_w1"] {
+            match scalar(object, key).zip(scalar(expected, key)) {
+                Some((found, expected)) => assert!((found / expected - 1.0).abs() < 1e-6, "{key}"),
+                None => assert_eq!(scalar(object, key), scalar(expected, key), "{key}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn gaia_sources_are_the_same_in_every_container() {
     let reference = objects(&table("source.csv"));
     assert_eq!(reference[0].id, "4295806720");
