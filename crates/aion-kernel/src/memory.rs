@@ -39,6 +39,35 @@ impl HostTensor {
     }
 }
 
+/// The rows of a matrix, perhaps some columns of a wider one, under the conditions of [`HostTensor`].
+pub(crate) struct HostRows(FlexTensor);
+
+impl HostRows {
+    /// `None` on other devices, and under autodiff.
+    pub(crate) fn of(tensor: &Tensor<2>) -> Option<Self> {
+        if tensor.is_autodiff() {
+            return None;
+        }
+        let primitive = tensor.clone().try_into_primitive::<Flex>().ok()?;
+        let in_order = matches!(primitive.layout().strides(), [row, 1] if *row > 0);
+        Some(HostRows(if in_order {
+            primitive
+        } else {
+            primitive.to_contiguous()
+        }))
+    }
+
+    /// The values from the first row on, and the distance between rows.
+    pub(crate) fn rows(&self) -> (&[f32], usize) {
+        let layout = self.0.layout();
+        let stride = layout
+            .strides()
+            .first()
+            .map_or(0, |stride| stride.unsigned_abs());
+        (&self.0.storage::<f32>()[layout.start_offset()..], stride)
+    }
+}
+
 /// A tensor of values computed on the host.
 pub(crate) fn from_host<const D: usize>(
     values: Vec<f32>,

@@ -1,5 +1,7 @@
 //! Plain loops, compiled for the widest vectors that the machine has, chosen when they run.
 
+use pulp::Simd;
+
 /// Runs `work` compiled for AVX-512, AVX2 with FMA, or the baseline.
 ///
 /// `work` must be a closure whose loops are inlined into it; nothing else is gained.
@@ -15,21 +17,37 @@ pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
         fn avx2<R>(work: impl FnOnce() -> R) -> R {
             work()
         }
-        let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let has_avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq");
-        if has_avx2 && has_avx512 {
+        match level() {
             // SAFETY: the machine has the features that the function is compiled for.
-            return unsafe { avx512(work) };
-        }
-        if has_avx2 {
+            Level::Avx512 => return unsafe { avx512(work) },
             // SAFETY: as above.
-            return unsafe { avx2(work) };
+            Level::Avx2 => return unsafe { avx2(work) },
+            Level::Baseline => {}
         }
     }
     work()
+}
+
+/// What the machine's vectors are.
+#[cfg(target_arch = "x86_64")]
+enum Level {
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+/// Looked up once by the standard library.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn level() -> Level {
+    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        return Level::Baseline;
+    }
+    let wide = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq");
+    if wide { Level::Avx512 } else { Level::Avx2 }
 }
 
 /// `exp(x)` for x ≤ 0 to about 1e-7 of its value, in arithmetic that vectorises.
@@ -50,6 +68,36 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     let value = p * r * r + r + 1.0;
     let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
     value * scale
+}
+
+/// [`exp_nonpositive`] of each lane.
+#[inline(always)]
+pub(crate) fn exp_nonpositive_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let constant = |value: f32| simd.splat_f32s(value);
+    const ROUND: f32 = 12_582_912.0;
+    let x = simd.max_f32s(x, constant(-87.0));
+    let shifted = simd.mul_add_e_f32s(x, constant(std::f32::consts::LOG2_E), constant(ROUND));
+    let whole = simd.sub_f32s(shifted, constant(ROUND));
+    let r = simd.mul_add_e_f32s(whole, constant(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(whole, constant(2.121_944_4e-4), r);
+    let coefficients = [
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        5.000_000_3e-1,
+    ];
+    let p = coefficients
+        .into_iter()
+        .fold(constant(1.987_569_1e-4), |p, c| {
+            simd.mul_add_e_f32s(p, r, constant(c))
+        });
+    let p = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, r);
+    let value = simd.add_f32s(p, constant(1.0));
+    let exponent =
+        simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let exponent = simd.add_u32s(exponent, simd.splat_u32s(0x3f80_0000));
+    simd.mul_f32s(value, simd.transmute_f32s_u32s(exponent))
 }
 
 /// `x` above zero, `exp(x) - 1` below.

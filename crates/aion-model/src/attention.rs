@@ -28,19 +28,29 @@ impl HeadNorms {
     }
 }
 
-/// Part `part` of `(rows, parts · dim)`, cut into heads: `(rows, heads, head_dim)`.
-fn heads(values: &Tensor<2>, part: usize, dim: usize, heads: usize) -> Tensor<3> {
+/// Part `part` of `(rows, parts · dim)`: `(rows, dim)`.
+fn columns(values: &Tensor<2>, part: usize, dim: usize) -> Tensor<2> {
     let rows = values.dims()[0];
-    let columns = part * dim..(part + 1) * dim;
-    let values = values.clone().slice([0..rows, columns]);
-    values.reshape([rows, heads, dim / heads])
+    values
+        .clone()
+        .slice([0..rows, part * dim..(part + 1) * dim])
 }
 
-fn normalise(norms: &Option<HeadNorms>, queries: Tensor<3>, keys: Tensor<3>) -> [Tensor<3>; 2] {
-    match norms {
-        Some(norms) => [norms.q_norm.forward(queries), norms.k_norm.forward(keys)],
-        None => [queries, keys],
-    }
+/// Normalises `(rows, dim)` head by head, where the model does.
+fn normalise(norms: &Option<HeadNorms>, queries: Tensor<2>, keys: Tensor<2>) -> [Tensor<2>; 2] {
+    let Some(norms) = norms else {
+        return [queries, keys];
+    };
+    let by_head = |norm: &LayerNorm, values: Tensor<2>| {
+        let [rows, dim] = values.dims();
+        let head_dim = norm.dim();
+        let values = values.reshape([rows, dim / head_dim, head_dim]);
+        norm.forward(values).reshape([rows, dim])
+    };
+    [
+        by_head(&norms.q_norm, queries),
+        by_head(&norms.k_norm, keys),
+    ]
 }
 
 fn projection(config: &ModelConfig, weights: &Weights) -> Linear {
@@ -79,9 +89,9 @@ impl SelfAttention {
     /// `(rows, dim)` → `(rows, dim)`
     pub(crate) fn forward(&self, input: Tensor<2>, groups: &Segments, causal: bool) -> Tensor<2> {
         let qkv = self.qkv.forward(input);
-        let part = |part| heads(&qkv, part, self.dim, self.heads);
+        let part = |part| columns(&qkv, part, self.dim);
         let [queries, keys] = normalise(&self.norms, part(0), part(1));
-        let values = attend(queries, keys, part(2), (groups, groups), causal);
+        let values = attend(queries, keys, part(2), (groups, groups), self.heads, causal);
         self.proj.forward(values)
     }
 
@@ -135,13 +145,9 @@ impl CrossAttention {
     ) -> Tensor<2> {
         let queries = self.q.forward(input);
         let kv = self.kv.forward(context);
-        let [queries, keys] = normalise(
-            &self.norms,
-            heads(&queries, 0, self.dim, self.heads),
-            heads(&kv, 0, self.dim, self.heads),
-        );
-        let values = heads(&kv, 1, self.dim, self.heads);
-        let values = attend(queries, keys, values, objects, false);
+        let [queries, keys] = normalise(&self.norms, queries, columns(&kv, 0, self.dim));
+        let values = columns(&kv, 1, self.dim);
+        let values = attend(queries, keys, values, objects, self.heads, false);
         self.proj.forward(values)
     }
 }

@@ -30,6 +30,11 @@ impl LayerNorm {
         }
     }
 
+    /// Size of the axis that is normalised.
+    pub fn dim(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     /// # Shapes
     /// `(…, dim)` → `(…, dim)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {

@@ -5,9 +5,13 @@
 //! rows. Everything else in a transformer works on rows, so an object's result does not depend on
 //! its neighbours, and no work is spent on padding.
 
+mod fused;
+
 use std::ops::Range;
 
 use burn::tensor::{Tensor, TensorData, module, ops::AttentionModuleOptions};
+
+use crate::memory::{HostRows, from_host};
 
 /// Rows of one batch, cut into consecutive groups that attend within themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,16 +62,43 @@ fn runs(queries: &Segments, keys: &Segments) -> Vec<(usize, usize, usize)> {
 /// with `causal` only to those that do not come later.
 ///
 /// # Shapes
-/// queries `(rows_q, heads, head_dim)`, keys and values `(rows_k, heads, head_dim)` →
+/// queries `(rows_q, heads · head_dim)`, keys and values `(rows_k, heads · head_dim)` →
 /// `(rows_q, heads · head_dim)`
 pub fn attend(
-    queries: Tensor<3>,
-    keys: Tensor<3>,
-    values: Tensor<3>,
-    (query_segments, key_segments): (&Segments, &Segments),
+    queries: Tensor<2>,
+    keys: Tensor<2>,
+    values: Tensor<2>,
+    segments: (&Segments, &Segments),
+    heads: usize,
     causal: bool,
 ) -> Tensor<2> {
-    let [_, heads, head_dim] = queries.dims();
+    let hosts = [&queries, &keys, &values].map(HostRows::of);
+    if let [Some(q), Some(k), Some(v)] = &hosts {
+        let [rows, width] = queries.dims();
+        let attention = fused::Attention {
+            queries: q.rows(),
+            keys: k.rows(),
+            values: v.rows(),
+            segments,
+            heads,
+            head_dim: width / heads,
+            causal,
+        };
+        return from_host(attention.run(), [rows, width], &queries.device());
+    }
+    composed(queries, keys, values, segments, heads, causal)
+}
+
+/// The same in burn's operations, on every device and with gradients.
+fn composed(
+    queries: Tensor<2>,
+    keys: Tensor<2>,
+    values: Tensor<2>,
+    (query_segments, key_segments): (&Segments, &Segments),
+    heads: usize,
+    causal: bool,
+) -> Tensor<2> {
+    let width = queries.dims()[1];
     let options = AttentionModuleOptions {
         scale: None,
         softcap: None,
@@ -77,12 +108,12 @@ pub fn attend(
     let mut outputs = Vec::new();
     for (count, query_len, key_len) in runs(query_segments, key_segments) {
         let (query_rows, key_rows) = (count * query_len, count * key_len);
-        // (groups · len, heads, dim) -> (groups, heads, len, dim)
-        let split = |tensor: &Tensor<3>, start: usize, rows: usize, len: usize| {
+        // (groups · len, width) -> (groups, heads, len, head_dim)
+        let split = |tensor: &Tensor<2>, start: usize, rows: usize, len: usize| {
             tensor
                 .clone()
                 .narrow(0, start, rows)
-                .reshape([count, len, heads, head_dim])
+                .reshape([count, len, heads, width / heads])
                 .swap_dims(1, 2)
         };
         let output = module::attention(
@@ -93,11 +124,7 @@ pub fn attend(
             None,
             options,
         );
-        outputs.push(
-            output
-                .swap_dims(1, 2)
-                .reshape([query_rows, heads * head_dim]),
-        );
+        outputs.push(output.swap_dims(1, 2).reshape([query_rows, width]));
         query_start += query_rows;
         key_start += key_rows;
     }
@@ -139,4 +166,44 @@ pub fn spread(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
         &values.device(),
     );
     values.select(0, owners)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+
+    #[test]
+    fn fused_and_composed_attention_agree() {
+        let device = Device::flex();
+        for (queries, keys, heads, head_dim, causal) in [
+            (vec![1], vec![1], 1, 4, false),
+            (vec![5, 5, 70, 3], vec![5, 5, 70, 3], 3, 16, false),
+            (vec![33, 1, 64], vec![33, 1, 64], 2, 64, true),
+            (vec![40, 7], vec![90, 1], 4, 24, false),
+            (vec![17], vec![2500], 1, 33, false),
+            (vec![1100], vec![1100], 1, 8, true),
+        ] {
+            let (queries, keys) = (Segments::new(queries), Segments::new(keys));
+            let width = heads * head_dim;
+            let draw = |rows: usize| -> Tensor<2> {
+                // Columns of a wider matrix, as those of one product for queries, keys and values.
+                let wide = [rows, 2 * width + 3];
+                let wide: Tensor<2> = Tensor::random(wide, Distribution::Default, &device);
+                (wide * 6.0 - 3.0).slice([0..rows, 3..3 + width])
+            };
+            let (q, k, v) = (
+                draw(queries.total()),
+                draw(keys.total()),
+                draw(keys.total()),
+            );
+            let segments = (&queries, &keys);
+            let plain = composed(q.clone(), k.clone(), v.clone(), segments, heads, causal);
+            let fused = attend(q, k, v, segments, heads, causal);
+            assert_eq!(plain.dims(), fused.dims());
+            let worst = (plain - fused).abs().max().into_scalar::<f32>();
+            assert!(worst < 1e-5, "{segments:?} {heads} {head_dim}: {worst}");
+        }
+    }
 }
