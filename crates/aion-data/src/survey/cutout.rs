@@ -26,7 +26,7 @@ pub const UNKNOWN: &str = "unknown";
 
 /// How far a pixel scale may be from the survey's own: DES resamples the same camera's images to
 /// 0.263 arcsec, and the viewer rounds to 0.2637.
-const SCALE_TOLERANCE: f64 = 0.01;
+pub(super) const SCALE_TOLERANCE: f64 = 0.01;
 
 /// Pixels by which images of one field may be apart on the sky.
 const SAME_PLACE: f64 = 0.5;

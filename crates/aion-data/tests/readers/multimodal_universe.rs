@@ -322,6 +322,10 @@ fn what_is_wrong_is_named() {
         ("planes", &["field image_band", "3 bands", "2 planes"]),
         ("no_bands", &["field image_array", "missing band names"]),
         (
+            "scale",
+            &["field image_scale", "0.4 arcsec a pixel, expected 0.262"],
+        ),
+        (
             "axes",
             &[
                 "field image_array",

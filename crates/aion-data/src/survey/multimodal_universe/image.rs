@@ -7,7 +7,9 @@ use crate::error::{Problem, Result};
 use crate::format::table::Cell;
 use crate::modality::{Kind, ModalityId, Survey};
 use crate::observation::Image;
-use crate::survey::universe_columns::image as fields;
+use crate::reader::ReadOptions;
+use crate::survey::cutout::SCALE_TOLERANCE;
+use crate::survey::universe_columns::{image as fields, pixel_scale};
 use crate::survey::{hsc, legacy_survey};
 
 const STRUCT: &str = "image";
@@ -25,7 +27,9 @@ pub(super) struct ImageColumns {
     ivar: Option<usize>,
     mask: Option<usize>,
     band: Option<usize>,
+    scale: Option<usize>,
     survey: Option<Survey>,
+    any_scale: bool,
 }
 
 impl ImageColumns {
@@ -36,14 +40,19 @@ impl ImageColumns {
             ivar: field(fields::IVAR),
             mask: field(fields::MASK),
             band: field(fields::BAND),
+            scale: field(fields::SCALE),
             survey: columns.survey(prefix),
+            any_scale: false,
         })
     }
 
-    /// The same, of this survey where the columns' names do not say which.
-    pub(super) fn with_survey(self, survey: Option<Survey>) -> Self {
-        let survey = self.survey.or(survey);
-        ImageColumns { survey, ..self }
+    /// The same, of the survey asked for where the columns' names do not say which.
+    pub(super) fn with_options(self, options: &ReadOptions) -> Self {
+        ImageColumns {
+            survey: self.survey.or(options.survey),
+            any_scale: options.any_pixel_scale,
+            ..self
+        }
     }
 
     /// The same with other numbers for columns.
@@ -53,7 +62,8 @@ impl ImageColumns {
             ivar: self.ivar.map(&mut to),
             mask: self.mask.map(&mut to),
             band: self.band.map(&mut to),
-            survey: self.survey,
+            scale: self.scale.map(&mut to),
+            ..self
         }
     }
 
@@ -71,6 +81,7 @@ impl ImageColumns {
         };
         let bands = self.bands(row, planes)?;
         let id = self.modality(row, &bands)?;
+        self.check_scale(row, id)?;
         let ivar = match self.ivar {
             Some(column) => self.ivar(row, column, &shape)?,
             None => None,
@@ -115,6 +126,21 @@ impl ImageColumns {
             }
         }
         Ok(Some(ivar))
+    }
+
+    /// Refuses images of another pixel scale than the survey's: flux a pixel would mean something else.
+    fn check_scale(&self, row: &mut Cells<'_>, id: ModalityId) -> Result<()> {
+        let native = pixel_scale(id.info().survey).filter(|_| !self.any_scale);
+        let (Some(native), Some(column)) = (native, self.scale) else {
+            return Ok(());
+        };
+        let scales = row.list(column)?.unwrap_or_default();
+        let off = |scale: &&f32| (f64::from(**scale / native) - 1.0).abs() > SCALE_TOLERANCE;
+        let Some(other) = scales.iter().find(off) else {
+            return Ok(());
+        };
+        let what = format!("{other} arcsec a pixel, expected {native}, or --any-pixel-scale");
+        Err(row.refuse(column, Problem::Values(what)))
     }
 
     fn bands(&self, row: &mut Cells<'_>, planes: usize) -> Result<Vec<String>> {

@@ -73,7 +73,8 @@ pub fn recognises(columns: &[Column]) -> bool {
 /// table does not, and leaves out what that survey does not measure.
 ///
 /// Errors: what [`catalogue::read`] refuses of scalars (the table); arrays that are missing, of
-/// another shape or length than those beside them, bands that are unknown, a spectrum whose survey
+/// another shape or length than those beside them, bands that are unknown, another pixel scale than
+/// the survey's unless [`ReadOptions::any_pixel_scale`] allows it, a spectrum whose survey
 /// is not known (the object).
 pub fn read(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result<Objects> {
     let columns = Columns::new(table.columns());
@@ -83,7 +84,7 @@ pub fn read(path: &Path, table: Box<dyn Table>, options: &ReadOptions) -> Result
         None => columns.renamed(),
     };
     let scalars = catalogue::plan(path, &named, options)?;
-    let universe = Universe::new(path, &columns, scalars, options.survey);
+    let universe = Universe::new(path, &columns, scalars, options);
     let range = options.range();
     let first = usize::try_from(range.start).unwrap_or(usize::MAX);
     let rows = table.rows(&universe.wanted, range)?;
@@ -119,7 +120,8 @@ struct Universe {
 }
 
 impl Universe {
-    fn new(path: &Path, columns: &Columns<'_>, scalars: Plan, survey: Option<Survey>) -> Universe {
+    fn new(path: &Path, columns: &Columns<'_>, scalars: Plan, options: &ReadOptions) -> Universe {
+        let survey = options.survey;
         let mut universe = Universe {
             path: path.to_owned(),
             wanted: scalars.wanted.clone(),
@@ -141,7 +143,7 @@ impl Universe {
                 ImageColumns::find(columns, prefix).filter(|_| measured(Kind::Image))
             {
                 let found = found
-                    .with_survey(survey)
+                    .with_options(options)
                     .moved(|column| universe.place(column));
                 universe.images.push(found);
             }
