@@ -192,7 +192,9 @@ impl Positions {
                     }
                     None => self.without += 1,
                 }
-                if let Some((pmra, pmdec)) = entry.motion {
+                // Tables that carry Gaia's columns have 0 where Gaia has no star.
+                let motion_of = entry.motion.filter(|motion| *motion != (0.0, 0.0));
+                if let Some((pmra, pmdec)) = motion_of {
                     let epoch = entry.epoch.unwrap_or(f64::NAN);
                     motion = Motion { pmra, pmdec, epoch };
                 }

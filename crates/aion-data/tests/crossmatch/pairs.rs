@@ -503,7 +503,10 @@ fn stars_move_to_the_year_of_the_other_side() {
         common: Some(2020.5),
         ..Epochs::default()
     };
-    let c = matching.write("c.csv", "ra,dec,pmra,pmdec,ref_epoch\n1,2,3,4,0\n");
+    let c = matching.write(
+        "c.csv",
+        "ra,dec,pmra,pmdec,ref_epoch\n1,2,3,4,0\n10,0,0,0,0\n",
+    );
     assert!(matching.run(&[&b], &[&b]).is_err());
     matching.options.epochs = Epochs::default();
     let undated = matching.run(&[&c], &[&b]).expect("matched");
