@@ -99,6 +99,10 @@ pub(super) fn write(
     let gathered = [left?, right?];
 
     let schema = schema(&gathered);
+    let metadata = metadata(&schema, report)?;
+    // Where a file has a schema of Arrow's, pyarrow shows the metadata in it and no other.
+    let entries = metadata.clone().into_iter().collect();
+    let schema = Arc::new(Arc::unwrap_or_clone(schema).with_metadata(entries));
     let mut batches = Batches {
         output,
         sides,
@@ -113,7 +117,7 @@ pub(super) fn write(
     let batches = std::iter::from_fn(move || batches.next().transpose());
     match OutputFormat::of(output)? {
         OutputFormat::Csv => write_csv(output, &schema, batches),
-        _ => write_parquet(output, schema.clone(), &metadata(&schema, report)?, batches),
+        _ => write_parquet(output, schema.clone(), &metadata, batches),
     }
 }
 
