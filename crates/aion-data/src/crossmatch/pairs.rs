@@ -101,7 +101,7 @@ pub(super) fn write(
     let schema = schema(&gathered);
     let metadata = metadata(&schema, report)?;
     // Where a file has a schema of Arrow's, pyarrow shows the metadata in it and no other.
-    let entries = metadata.clone().into_iter().collect();
+    let entries: std::collections::HashMap<String, String> = metadata.clone().into_iter().collect();
     let schema = Arc::new(Arc::unwrap_or_clone(schema).with_metadata(entries));
     let mut batches = Batches {
         output,

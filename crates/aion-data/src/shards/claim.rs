@@ -22,6 +22,8 @@ use crate::error::Result;
 
 /// Heartbeats within a timeout.
 const BEATS: u32 = 8;
+/// Temporary names used by this process, in whatever folder.
+static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
 
 /// The claims of a folder, as this process sees and keeps them.
 #[derive(Debug)]
@@ -32,7 +34,6 @@ pub struct Claims {
     worker: Worker,
     shared: Arc<Shared>,
     heartbeat: Option<JoinHandle<()>>,
-    count: AtomicU64,
 }
 
 /// What the heartbeat's thread sees.
@@ -102,7 +103,6 @@ impl Claims {
             worker,
             shared,
             heartbeat: Some(heartbeat),
-            count: AtomicU64::new(0),
         })
     }
 
@@ -231,7 +231,7 @@ impl Claims {
     }
 
     fn write_temporary(&self) -> io::Result<PathBuf> {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
         let name = format!(".{}-{count}", self.worker.name());
         let path = self.folder.join(name);
         fs::write(&path, &self.content)?;
