@@ -31,6 +31,9 @@ pub trait RowWriter<R> {
     fn finish(self: Box<Self>, metadata: &Metadata) -> aion_data::Result<()>;
 }
 
+/// Begins a file, with its numbers stored so.
+pub type Create<R> = fn(&Path, Floats) -> aion_data::Result<Box<dyn RowWriter<R>>>;
+
 /// How rows of one type are written.
 pub struct Format<R> {
     /// Formats of a single file.
@@ -40,7 +43,7 @@ pub struct Format<R> {
     /// The order of columns, where shards are tables whose columns have to agree.
     pub rank: Option<Rank>,
     /// Begins a file, with its numbers stored so.
-    pub create: fn(&Path, Floats) -> aion_data::Result<Box<dyn RowWriter<R>>>,
+    pub create: Create<R>,
 }
 
 /// Rows of tokens.

@@ -78,14 +78,15 @@ impl Counts {
     pub fn of(files: &[PathBuf]) -> Result<Self> {
         let mut counts = Counts::default();
         for path in files {
-            let mut span = i64::MAX..i64::MIN;
+            let mut span: Option<Range<i64>> = None;
             for batch in read(path, Some(HEALPIX))? {
                 for cell in cells(path, &batch?)? {
-                    span = span.start.min(cell)..span.end.max(cell + 1);
+                    let known = span.unwrap_or(cell..cell + 1);
+                    span = Some(known.start.min(cell)..known.end.max(cell + 1));
                     *counts.fine.entry(fine(cell)).or_default() += 1;
                 }
             }
-            counts.spans.push((path.clone(), span));
+            counts.spans.extend(span.map(|span| (path.clone(), span)));
         }
         Ok(counts)
     }

@@ -207,7 +207,7 @@ impl Block<'_> {
         let scale = 1.0 / (head_dim as f32).sqrt();
         let zero = [simd.splat_f32s(0.0); VECTORS];
         let mut lanes = vec![zero; head_dim];
-        let mut scores = vec![zero; KEYS];
+        let mut scores: Vec<Lanes<S>> = std::iter::repeat_n(zero, KEYS).collect();
         let mut sums = vec![zero; columns * head_dim.div_ceil(columns)];
         for (head, packed) in self.packed.iter().enumerate() {
             for query in 0..queries {
