@@ -48,8 +48,10 @@ pub fn run<R: Send>(
     let folder = WorkFolder::open(job.output, plan, start, timeout)?;
     let at = shards_at(&folder, job.hats.is_some())?;
     if job.hats.is_some() && folder.manifest()?.is_some() {
-        // Its intermediate shards are gone.
+        // Its intermediate shards are gone, or were about to be when a run was killed.
         hats::check(&folder)?;
+        std::fs::remove_dir_all(&at)?;
+        folder.sweep()?;
         return report(run, &folder, &at, &mut provenance, true);
     }
     let mine = |shard: &usize| shards.shard.is_none_or(|share| share.holds(*shard));

@@ -50,7 +50,7 @@ pub fn finish<R>(
                 Some(catalogue) => Some(hats::make(folder, at, &reports, catalogue, &made_with)?),
                 None => None,
             };
-            folder.sweep(at)?;
+            folder.sweep()?;
             let details = BTreeMap::from([
                 (
                     "ranges".to_owned(),

@@ -222,21 +222,24 @@ impl WorkFolder {
         self.claims.claim(FINISH)
     }
 
-    /// Removes what killed workers left: files that were not finished, and claims. For when all shards,
-    /// which lie in the folder `at`, are complete.
+    /// Removes what killed workers left: files that were not finished, in all folders of the output,
+    /// and claims. For when all shards are complete.
     ///
     /// # Errors
     /// A folder cannot be read.
-    pub fn sweep(&self, at: &Path) -> Result<()> {
-        let state = self.output.join(STATE);
-        for folder in [at, &self.output, &state, &state.join("done")] {
-            let failed = |error: io::Error| io_error(folder, error);
-            for entry in fs::read_dir(folder).map_err(failed)? {
-                let name = entry.map_err(failed)?.file_name();
+    pub fn sweep(&self) -> Result<()> {
+        let mut folders = vec![self.output.clone()];
+        while let Some(folder) = folders.pop() {
+            let failed = |error: io::Error| io_error(&folder, error);
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let name = entry.file_name();
                 let text = name.to_string_lossy();
-                if text.starts_with('.') && text.ends_with(".partial") {
+                if entry.file_type().is_ok_and(|found| found.is_dir()) {
+                    folders.push(entry.path());
+                } else if text.starts_with('.') && text.ends_with(".partial") {
                     // Another worker may have removed it.
-                    let _ = fs::remove_file(folder.join(&name));
+                    let _ = fs::remove_file(entry.path());
                 }
             }
         }
