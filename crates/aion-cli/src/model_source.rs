@@ -1,6 +1,6 @@
 //! Where a checkpoint comes from: a folder, or the hub through its cache on this machine.
 //!
-//! The only use of the network in the workspace. Files of a hub id are taken at one commit, so that
+//! One of the two users of the network, beside `aion-fetch`. Files of a hub id are taken at one commit, so that
 //! configuration and weights belong together, and only those that a command needs.
 
 use std::collections::BTreeSet;
