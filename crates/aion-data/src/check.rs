@@ -9,7 +9,7 @@ use crate::band;
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::{Kind, ModalityId};
 use crate::observation::{Image, Measurement, Object, ScalarField, Source, Spectrum};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::sky::{check_dec, check_ra};
 
 /// Pixels per side that the image and segmentation codecs work on; larger images are cropped.

@@ -20,6 +20,7 @@ pub mod observation_table;
 pub mod output_format;
 pub mod parquet_file;
 pub mod parquet_writer;
+mod read_options;
 pub mod reader;
 pub mod shards;
 pub mod sky;

@@ -23,7 +23,7 @@ pub use positions::Input;
 pub use statistics::{Report, SideCounts, Statistics};
 
 use crate::error::{DataError, Place, Problem, Result};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::sky::{ARCSEC, UnitVector};
 use epoch::common_epoch;
 use positions::Positions;

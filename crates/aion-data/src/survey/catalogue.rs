@@ -7,9 +7,8 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::{Cell, Column, Row, Table};
 use crate::modality::{Kind, ModalityId};
 use crate::observation::{Measurement, Object};
-use crate::reader::{Objects, ReadOptions};
-use crate::survey::column_map::From;
-use crate::survey::columns::{self, Field, Layout};
+use crate::read_options::{Objects, ReadOptions};
+use crate::survey::columns::{self, Field, From, Layout};
 use crate::survey::sentinel::Quantity;
 use crate::survey::units::{self, MAGNITUDE, NANOMAGGY};
 

@@ -24,7 +24,7 @@ use toml::Value;
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::Column;
 use crate::modality::{Kind, ModalityId, Survey};
-use crate::survey::columns::{self, Field, Layout};
+use crate::survey::columns::{self, Field, From, Layout};
 use crate::survey::units::{self, MAGNITUDE, NANOMAGGY};
 
 /// A map from columns to what they mean.
@@ -45,16 +45,6 @@ struct Source {
     unit: Option<String>,
     from: Option<From>,
     extinction: Option<Extinction>,
-}
-
-/// What a column holds instead of the modality's own quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum From {
-    /// An AB magnitude where a flux is wanted.
-    AbMag,
-    /// A flux where an AB magnitude is wanted.
-    Flux,
 }
 
 /// A correction to undo: magnitudes are `coefficient` times the column.

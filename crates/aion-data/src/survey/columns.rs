@@ -5,9 +5,10 @@
 //! listed as aliases. Names that resemble (`SHAPEDEV_R`, `z` for a magnitude) are never guessed: a
 //! [`super::column_map::ColumnMap`] says what they are.
 
+use serde::Deserialize;
+
 use crate::format::table::Column;
 use crate::modality::{Kind, ModalityId, Survey};
-use crate::survey::column_map::From;
 use crate::survey::gaia;
 use crate::survey::units::NANOMAGGY;
 
@@ -75,6 +76,16 @@ const FLAGS: [&str; 27] = [
     "isprimary",
     "label",
 ];
+
+/// What a column holds instead of the modality's own quantity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum From {
+    /// An AB magnitude where a flux is wanted.
+    AbMag,
+    /// A flux where an AB magnitude is wanted.
+    Flux,
+}
 
 /// Where a table keeps what is read of it; numbers are column indices.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -15,7 +15,7 @@ use crate::format::npz::NpzFile;
 use crate::format::table::Column;
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Measurement, Object, Spectrum};
-use crate::reader::{Objects, ReadOptions};
+use crate::read_options::{Objects, ReadOptions};
 use crate::survey::catalogue::Plan;
 use crate::survey::columns;
 use crate::survey::desi_arms::{self, Arms};

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::error::{DataError, Problem, Result};
 use crate::format::fits::FitsFile;
 use crate::observation::Spectrum;
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::flux_unit::{flux_factor, ivar_factor};
 use crate::survey::spectra::{LEAST_IVAR, Scales};
 use crate::survey::vacuum;

@@ -17,7 +17,7 @@ use crate::format::fits::FitsFile;
 use crate::format::npz::NpzFile;
 use crate::modality::Survey;
 use crate::observation::{Image, Object};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::band_set::{self, Member};
 use crate::survey::cutout::{self, Cutout, Masked};
 use crate::survey::zeropoint;

@@ -18,7 +18,7 @@ use crate::error::{DataError, Problem, Result};
 use crate::format::fits::FitsFile;
 use crate::modality::Survey;
 use crate::observation::{Image, Object};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::band_set::{self, Member};
 use crate::survey::cutout::{self, Cutout, Masked};
 use crate::survey::zeropoint;

@@ -37,7 +37,7 @@ use crate::format::table::{Table, within};
 use crate::format::votable::VoTable;
 use crate::modality::Survey;
 use crate::observation::Object;
-use crate::reader::{Objects, ReadOptions};
+use crate::read_options::{Objects, ReadOptions};
 
 /// The objects of a FITS file: its spectra, an image, or the rows of its first table with a
 /// recognised column.

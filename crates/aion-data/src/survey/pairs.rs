@@ -14,7 +14,7 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::{Cell, Column, Row, Rows, Table};
 use crate::modality::ModalityId;
 use crate::observation::Object;
-use crate::reader::{Objects, ReadOptions};
+use crate::read_options::{Objects, ReadOptions};
 
 /// Before the names of columns, by side.
 pub const PREFIXES: [&str; 2] = ["left_", "right_"];

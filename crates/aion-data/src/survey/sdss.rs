@@ -10,7 +10,7 @@ use crate::format::fits_table::named_cells;
 use crate::format::table::{Cell, Column};
 use crate::modality::Survey;
 use crate::observation::{Object, Spectrum};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::cutout::stem;
 use crate::survey::flux_unit::{flux_factor, ivar_factor};
 use crate::survey::spectra::{self, LEAST_IVAR, Scales};

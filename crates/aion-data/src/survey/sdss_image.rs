@@ -6,7 +6,7 @@ use crate::error::{DataError, Problem, Result};
 use crate::format::fits::FitsFile;
 use crate::modality::Survey;
 use crate::observation::{Object, Spectrum};
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::flux_unit::flux_factor;
 use crate::survey::spectra::{self, LEAST_IVAR, LogGrid};
 use crate::survey::vacuum;

@@ -11,7 +11,7 @@ use crate::format::fits::FitsFile;
 use crate::format::fits_table::named_cells;
 use crate::modality::{ModalityId, Survey};
 use crate::observation::{Object, Spectrum};
-use crate::reader::{Objects, ReadOptions};
+use crate::read_options::{Objects, ReadOptions};
 use crate::survey::flux_unit::flux_factor;
 use crate::survey::redshifts::{RedshiftLayout, Redshifts, beside};
 use crate::survey::spectra::{self, LEAST_IVAR, LogGrid, Scales};

@@ -2,7 +2,7 @@
 
 use crate::error::{DataError, Problem, Result};
 use crate::format::fits::FitsFile;
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 
 /// Header keywords of text that say in what medium wavelengths are.
 const MEDIUM: [&str; 3] = ["AIRORVAC", "CTYPE1", "CTYPE2"];

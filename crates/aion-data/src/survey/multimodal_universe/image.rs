@@ -7,7 +7,7 @@ use crate::error::{Problem, Result};
 use crate::format::table::Cell;
 use crate::modality::{Kind, ModalityId, Survey};
 use crate::observation::Image;
-use crate::reader::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::survey::cutout::SCALE_TOLERANCE;
 use crate::survey::universe_columns::{image as fields, pixel_scale};
 use crate::survey::{hsc, legacy_survey};

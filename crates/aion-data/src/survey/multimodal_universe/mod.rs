@@ -27,7 +27,7 @@ use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::{Cell, Column, Row, Table};
 use crate::modality::{Kind, ModalityId, Survey};
 use crate::observation::{Measurement, Object};
-use crate::reader::{Objects, ReadOptions};
+use crate::read_options::{Objects, ReadOptions};
 use crate::survey::catalogue::{self, Plan};
 use crate::survey::universe_columns::{COEFFICIENTS, SIMULATED};
 
