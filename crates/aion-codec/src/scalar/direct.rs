@@ -9,8 +9,10 @@ use super::config::Function;
 use crate::quantizer::Codebook;
 use crate::range::Coverage;
 
-/// Steps from a first guess to the number that is sought.
-const STEPS: usize = 64;
+/// Rows from which on it pays to invert the codebooks, which takes a tenth of a second.
+pub(super) const WORTHWHILE: usize = 256;
+/// How far from a first guess a number is sought.
+const FARTHEST: i64 = 1 << 20;
 
 /// A codebook in terms of values before compression.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,24 +26,30 @@ pub struct DirectCodebook {
 }
 
 impl DirectCodebook {
-    /// The codebooks, where the compression is the inverse hyperbolic sine and their values are such
-    /// that its inverse is exact.
+    /// The codebooks, where the compression is the inverse hyperbolic sine, once or repeated.
     pub fn all(codebooks: &[Codebook], compress: &[Function]) -> Option<Vec<Self>> {
-        if compress != [Function::Arcsinh] {
+        if compress
+            .iter()
+            .any(|function| *function != Function::Arcsinh)
+        {
             return None;
         }
-        codebooks.iter().map(DirectCodebook::new).collect()
+        let books = codebooks.iter();
+        books
+            .map(|book| DirectCodebook::new(book, compress))
+            .collect()
     }
 
-    fn new(codebook: &Codebook) -> Option<Self> {
+    fn new(codebook: &Codebook, compress: &[Function]) -> Option<Self> {
         let values = codebook.values();
         let (&low, &high) = (values.first()?, values.last()?);
         let (_, boundaries) = values.split_last()?;
-        let starts: Option<Vec<f32>> = boundaries.iter().map(|b| least_above(*b)).collect();
+        let starts = boundaries.iter().map(|b| least_above(compress, *b));
+        let starts: Option<Vec<f32>> = starts.collect();
         let book = DirectCodebook {
             starts: starts?,
-            first: least_above(low.next_down())?,
-            beyond: least_above(high)?,
+            first: least_above(compress, low.next_down())?,
+            beyond: least_above(compress, high)?,
         };
         book.starts.is_sorted().then_some(book)
     }
@@ -55,23 +63,47 @@ impl DirectCodebook {
     }
 }
 
-/// The least number whose inverse hyperbolic sine is above `boundary`, if it is found near the
-/// boundary's hyperbolic sine.
-fn least_above(boundary: f32) -> Option<f32> {
-    let above = |value: f32| Function::Arcsinh.apply(value) > boundary;
-    let mut value = f64::from(boundary).sinh() as f32;
-    if !value.is_finite() {
+/// The least number that is above `boundary` when compressed, if it is found near the boundary's own
+/// inverse.
+fn least_above(compress: &[Function], boundary: f32) -> Option<f32> {
+    let compressed = |place: i64| compress.iter().fold(number(place), |x, f| f.apply(x));
+    let above = |place: i64| compressed(place) > boundary;
+    let guess = compress.iter().fold(f64::from(boundary), |x, _| x.sinh()) as f32;
+    if !guess.is_finite() {
         return None;
     }
-    for _ in 0..STEPS {
-        let before = value.next_down();
-        match (above(before), above(value)) {
-            (false, true) => return Some(value),
-            (true, _) => value = before,
-            (false, false) => value = value.next_up(),
+    let (mut low, mut high) = (place(guess), place(guess));
+    let mut step = 1;
+    while above(low) {
+        (low, high) = (low - step, low);
+        step *= 2;
+        (step < FARTHEST).then_some(())?;
+    }
+    while !above(high) {
+        (low, high) = (high, high + step);
+        step *= 2;
+        (step < FARTHEST).then_some(())?;
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match above(middle) {
+            true => high = middle,
+            false => low = middle,
         }
     }
-    None
+    Some(number(high))
+}
+
+/// The place of a finite number in the order of all numbers of single precision, 0 for zero.
+fn place(number: f32) -> i64 {
+    let size = i64::from(number.abs().to_bits());
+    if number < 0.0 { -size } else { size }
+}
+
+/// The number at a place.
+fn number(place: i64) -> f32 {
+    let size = f32::from_bits(place.unsigned_abs() as u32);
+    if place < 0 { -size } else { size }
 }
 
 /// Codes and coverage of vectors, component by component: one codebook after the other is in the

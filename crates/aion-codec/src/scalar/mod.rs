@@ -8,6 +8,8 @@ pub use config::{Function, ScalarConfig};
 pub use direct::DirectCodebook;
 pub use fit::ScalarFit;
 
+use std::sync::OnceLock;
+
 use aion_kernel::Weights;
 
 use crate::quantizer::{Codebook, LinearQuantizer};
@@ -35,8 +37,8 @@ pub enum ScalarCodec {
         compress: Vec<Function>,
         /// Applied in reverse order.
         decompress: Vec<Function>,
-        /// The codebooks before compression, where that is possible.
-        direct: Option<Vec<DirectCodebook>>,
+        /// The codebooks before compression, where that is possible; made for the first large batch.
+        direct: OnceLock<Option<Vec<DirectCodebook>>>,
     },
 }
 
@@ -68,7 +70,7 @@ impl ScalarCodec {
                 };
                 let codebooks: Vec<Codebook> = (0..c.num_quantizers).map(component).collect();
                 ScalarCodec::Vector {
-                    direct: DirectCodebook::all(&codebooks, &c.compression_fns),
+                    direct: OnceLock::new(),
                     codebooks,
                     compress: c.compression_fns.clone(),
                     decompress: c.decompression_fns.clone(),
@@ -113,17 +115,20 @@ impl ScalarCodec {
 
     /// Codes of many measurements with their coverage: the same as one by one, and faster.
     pub fn encode_all(&self, rows: &[&[f32]]) -> Vec<(Vec<u16>, Coverage)> {
-        match self {
-            ScalarCodec::Vector {
-                direct: Some(books),
-                ..
-            } => direct::encode_all(books, rows),
-            _ => {
-                let each = rows.iter();
-                each.map(|values| (self.encode(values), self.coverage(values)))
-                    .collect()
-            }
+        if let ScalarCodec::Vector {
+            codebooks,
+            compress,
+            direct,
+            ..
+        } = self
+            && rows.len() >= direct::WORTHWHILE
+            && let Some(books) = direct.get_or_init(|| DirectCodebook::all(codebooks, compress))
+        {
+            return direct::encode_all(books, rows);
         }
+        let each = rows.iter();
+        each.map(|values| (self.encode(values), self.coverage(values)))
+            .collect()
     }
 
     /// Values of codes, in the unit of the input.
