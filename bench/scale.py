@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Objects a second and peak memory of `aion tokenize`, for 1,000 and for 100,000 simulated objects.
+"""Objects a second and peak memory of `aion tokenize`, for 1,000 to 1,000,000 simulated objects.
 
     python bench/scale.py [--aion target/release/aion] [--model models/aion-tiny] [--runs 5] [--json FILE]
 
 Makes tables of simulated numbers (Legacy Survey photometry; Gaia fluxes, parallax and XP coefficients) and
-tokenises them as a whole process: start, reading, codecs, writing. The rate is that of the larger table,
-start included. Peak memory is what the kernel reports when the process ends. Needs numpy and pyarrow.
+tokenises them as a whole process: start, reading, codecs, writing. Rates are of whole processes,
+start included. Needs numpy and pyarrow.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SIZES = (1_000, 100_000)
+SIZES = (1_000, 100_000, 1_000_000)
 
 
 def position(random, rows):
@@ -57,15 +57,31 @@ def gaia(random, rows):
     return table
 
 
+def peak_of(pid, program):
+    """Peak kilobytes so far of a process, 0 while it is not yet (or no longer) the program."""
+    try:
+        if pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name != program:
+            return 0
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return max(map(int, found), default=0)
+
+
 def timed(command):
-    """Seconds and peak megabytes of a process."""
+    """Seconds and peak megabytes of a process. The peak is read from /proc while it runs, since what
+    wait4 reports counts this script's own memory, from which the process was forked."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(process.pid, 0)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, peak_of(process.pid, pathlib.Path(command[0]).name))
+        time.sleep(0.002)
     seconds = time.perf_counter() - started
-    if status:
+    if process.wait():
         sys.exit(f"{' '.join(command)}: {process.stderr.read().decode()}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, peak / 1024
 
 
 def main():
@@ -87,7 +103,7 @@ def main():
                 pq.write_table(table, path, row_group_size=16384)
                 output = folder / "tokens.parquet"
                 command = [args.aion, "tokenize", "--model", args.model, "--input", str(path)]
-                command += ["--output", str(output), "--batch", "4096"]
+                command += ["--output", str(output)]
                 runs = [timed(command) for _ in range(args.runs)]
                 seconds = statistics.median(run[0] for run in runs)
                 peak = max(run[1] for run in runs)

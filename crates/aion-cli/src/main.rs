@@ -27,6 +27,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Objects are read on one thread, worked on by others and freed on a third, which the usual
+/// allocators are slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// AION-1, the multimodal foundation model for astronomy.
 #[derive(Debug, Parser)]
 #[command(
