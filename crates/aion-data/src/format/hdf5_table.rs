@@ -108,8 +108,9 @@ impl Hdf5Table {
         let values = shape
             .iter()
             .try_fold(1, |n: usize, &axis| n.checked_mul(axis));
-        let element = dtype_element_size(dataset.dtype()).unwrap_or(usize::MAX);
-        let bytes = values.and_then(|values| values.checked_mul(element));
+        let stored = dtype_element_size(dataset.dtype()).unwrap_or(usize::MAX);
+        let held = element_of(dataset.dtype()).map_or(stored, |element| element.held(stored));
+        let bytes = values.and_then(|values| values.checked_mul(held));
         let (Some(values), Some(bytes)) = (values, bytes.filter(|&bytes| bytes <= MOST_BYTES))
         else {
             return refuse(Problem::Shape {
@@ -252,6 +253,20 @@ enum Element {
     TextElsewhere,
 }
 
+impl Element {
+    /// Bytes that a value takes in memory while it is read, of which `stored` are on disk: a damaged
+    /// file may claim any number of short values.
+    fn held(self, stored: usize) -> usize {
+        let held = match self {
+            Element::F16 | Element::F32 => size_of::<f32>(),
+            Element::F64 | Element::Integer { .. } => size_of::<f64>(),
+            Element::Flag => size_of::<bool>(),
+            Element::Text | Element::TextElsewhere => size_of::<Bytes>() + size_of::<String>(),
+        };
+        held.saturating_add(stored)
+    }
+}
+
 fn element_of(of: &Datatype) -> Option<Element> {
     Some(match of {
         Datatype::FloatingPoint { size: 2, .. } => Element::F16,
@@ -337,8 +352,7 @@ impl ColumnReader {
                 signed: false,
             } => Values::Unsigned(slice(dataset, rows)?.collect()),
             Element::Flag => {
-                let is_set = |bytes: Bytes| bytes.0.iter().any(|&byte| byte != 0);
-                Values::Flags(slice(dataset, rows)?.map(is_set).collect())
+                Values::Flags(slice(dataset, rows)?.map(|flag: Flag| flag.0).collect())
             }
             Element::Text => {
                 let text = |bytes: Bytes| String::from_utf8_lossy(&bytes.0).into_owned();
@@ -372,6 +386,24 @@ fn integers<T: H5Type + Into<i64>>(dataset: &Dataset, rows: Range<u64>) -> Hdf5R
     Ok(Values::Integers(
         slice::<T>(dataset, rows)?.map(Into::into).collect(),
     ))
+}
+
+/// A truth value: any byte that is not 0.
+#[derive(Clone)]
+struct Flag(bool);
+
+impl H5Type for Flag {
+    fn hdf5_type() -> Datatype {
+        Bytes::hdf5_type()
+    }
+
+    fn from_bytes(bytes: &[u8], _: &Datatype) -> Hdf5Result<Self> {
+        Ok(Flag(bytes.iter().any(|&byte| byte != 0)))
+    }
+
+    fn element_size(dtype: &Datatype) -> usize {
+        Bytes::element_size(dtype)
+    }
 }
 
 /// The bytes of one value, for what the library has no type.

@@ -303,6 +303,7 @@ fn what_is_wrong_is_named() {
             &["object 7", "field spectrum_ivar", "(19), expected (20)"][..],
         ),
         ("rows", &["field spectrum_ivar", "2 rows, expected 1"]),
+        ("claim", &["field spectrum_mask", "[150000000] a row"]),
         ("no_wavelength", &["object 7", "missing lambda"]),
         ("no_survey", &["object 7", "unknown survey", "--survey"]),
         ("nanometres", &["object 7", "missing pixels"]),
