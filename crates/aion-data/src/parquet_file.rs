@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
@@ -142,6 +142,25 @@ fn leaf(field: &Field) -> (Vec<String>, DataType) {
         of = item.data_type();
     }
     (path, of.clone())
+}
+
+/// Fails unless every column chunk lies within the file's `len` bytes: the library makes room for what
+/// a damaged footer claims before it reads.
+pub(crate) fn check_extents(path: &Path, metadata: &ParquetMetaData, len: u64) -> Result<()> {
+    let chunks = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
+    // Negative offsets make the library panic.
+    let inside = read_step(path, || {
+        let mut ranges = chunks.map(|chunk| chunk.byte_range());
+        Ok(ranges.all(|(start, size)| start.checked_add(size).is_some_and(|end| end <= len)))
+    })?;
+    if inside {
+        return Ok(());
+    }
+    let reason = "a column lies outside the file".to_owned();
+    Err(DataError::new(Place::file(path), damaged(reason)))
 }
 
 /// Runs a step of reading. The library panics on some damaged files.

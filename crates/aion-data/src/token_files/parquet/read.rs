@@ -20,7 +20,7 @@ use super::{BATCH, DEC, FLAG, OBJECT_ID, RA};
 use crate::atomic::io_error;
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::ModalityId;
-use crate::parquet_file::read_step;
+use crate::parquet_file::{check_extents, read_step};
 use crate::token_files::{TokenMetadata, TokenReader, at, parse};
 use crate::tokens::{ObjectTokens, TokenRow};
 
@@ -28,9 +28,14 @@ pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<
     let file = File::open(path).map_err(|error| io_error(path, error))?;
     // Parquet's own types are fewer than Arrow's: every list is a plain list.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let bytes = file
+        .metadata()
+        .map_err(|error| io_error(path, error))?
+        .len();
     let builder = read_step(path, || {
         ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
     })?;
+    check_extents(path, builder.metadata(), bytes)?;
     let footer = builder.metadata().file_metadata();
     let len = usize::try_from(footer.num_rows())
         .ok()
