@@ -17,6 +17,13 @@ pub struct ModelArgs {
     /// Checkpoint: a folder, or a hub id such as polymathic-ai/aion-base
     #[arg(long, value_name = "DIR|ID")]
     pub model: String,
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// How the hub is asked for a checkpoint.
+#[derive(Debug, Clone, Args)]
+pub struct HubArgs {
     /// Branch, tag or commit of a hub id
     #[arg(long, default_value = "main")]
     pub revision: String,

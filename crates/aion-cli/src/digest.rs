@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::UNIX_EPOCH;
 
+use aion_data::fnv::fnv1a;
 use aion_kernel::WeightsError;
 use aion_kernel::tensor_file::{replace_file, sha256};
 
@@ -51,7 +52,7 @@ fn remembered(path: &Path) -> Result<String, WeightsError> {
         .zip(cache_folder("sha256"))
         .map(|(identity, folder)| {
             // The name has to be short and safe; the identity itself is inside the file.
-            let name = format!("{:016x}", hash(&identity));
+            let name = format!("{:016x}", fnv1a(&identity));
             (identity, folder.join(name))
         });
     let Some((identity, record)) = record else {
@@ -91,11 +92,4 @@ pub fn cache_folder(of: &str) -> Option<PathBuf> {
     let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
     Some(cache?.join("aion").join(of))
-}
-
-/// FNV-1a.
-pub fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -106,7 +106,7 @@ pub fn find(args: &ModelArgs, need: &Need) -> anyhow::Result<Model> {
     if !is_hub_id(&args.model) {
         return Err(usage(format!("{}: no such folder", args.model)));
     }
-    if args.offline {
+    if args.hub.offline {
         fetch(&args.model, &Cached::open(args)?, need)
     } else {
         let repository = Online::open(args).with_context(|| {
@@ -164,7 +164,7 @@ struct Online {
 impl Online {
     fn open(args: &ModelArgs) -> anyhow::Result<Self> {
         let api = ApiBuilder::from_env().build()?;
-        let named = repo(args, &args.revision);
+        let named = repo(args, &args.hub.revision);
         let info = api.repo(named.clone()).info()?;
         // So that --offline finds the commit by the same name later.
         Cache::from_env().repo(named).create_ref(&info.sha)?;
@@ -212,17 +212,19 @@ impl Cached {
 
     fn open_in(cache: &Cache, args: &ModelArgs) -> anyhow::Result<Self> {
         let absent = || {
-            let (model, revision) = (&args.model, &args.revision);
+            let (model, revision) = (&args.model, &args.hub.revision);
             let cache = cache.path().display();
             usage(format!(
                 "{model} at {revision}: not in the hub's cache {cache}, and --offline was given"
             ))
         };
-        let config = cache.repo(repo(args, &args.revision)).get("config.json");
+        let config = cache
+            .repo(repo(args, &args.hub.revision))
+            .get("config.json");
         let folder = match config.as_deref().and_then(Path::parent) {
             Some(folder) => folder.to_owned(),
             // The revision may be a commit, which has no name of its own.
-            None => cache.repo(repo(args, "")).pointer_path(&args.revision),
+            None => cache.repo(repo(args, "")).pointer_path(&args.hub.revision),
         };
         if !folder.join("config.json").is_file() {
             return Err(absent());
@@ -271,6 +273,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::args::HubArgs;
 
     struct Fake {
         files: Vec<String>,
@@ -355,8 +358,10 @@ mod tests {
         let cache = Cache::new(folder.path().to_owned());
         let args = |revision: &str| ModelArgs {
             model: "a/b".to_owned(),
-            revision: revision.to_owned(),
-            offline: true,
+            hub: HubArgs {
+                revision: revision.to_owned(),
+                offline: true,
+            },
         };
         assert!(Cached::open_in(&cache, &args("main")).is_err());
         let repo = cache.repo(repo(&args("main"), "main"));

@@ -4,7 +4,6 @@
 //! collect the rows of some partitions, as many as fit into memory together.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +14,10 @@ use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::atomic::io_error;
 use crate::error::{DataError, Place, Problem, Result};
 use crate::hats::{Cell, make_partition};
-use crate::parquet_file::{ParquetFile, damaged, read_step};
+use crate::parquet_file::{ParquetFile, damaged, open_parquet, read_step};
 use crate::sky::CELL_ORDER;
 use crate::survey::universe_columns::HEALPIX;
 
@@ -233,13 +230,12 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 
 /// The rows of a file, of one column or of all.
 fn read(path: &Path, column: Option<&str>) -> Result<Batches> {
-    let file = File::open(path).map_err(|error| io_error(path, error))?;
+    let builder = open_parquet(path, true)?;
+    let mask = match column {
+        Some(column) => ProjectionMask::columns(builder.parquet_schema(), [column]),
+        None => ProjectionMask::all(),
+    };
     let batches = read_step(path, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let mask = match column {
-            Some(column) => ProjectionMask::columns(builder.parquet_schema(), [column]),
-            None => ProjectionMask::all(),
-        };
         builder
             .with_projection(mask)
             .with_batch_size(ROWS_READ)

@@ -11,6 +11,7 @@ pub mod crossmatch;
 pub mod error;
 pub mod extract;
 mod fits_out;
+pub mod fnv;
 pub mod format;
 pub mod hats;
 pub mod hats_rows;

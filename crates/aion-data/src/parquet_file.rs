@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
@@ -144,9 +145,28 @@ fn leaf(field: &Field) -> (Vec<String>, DataType) {
     (path, of.clone())
 }
 
+/// Opens a file to be read, with the types that Arrow keeps beside Parquet's own where `arrow_types`.
+///
+/// # Errors
+/// [`Problem::Io`]; [`Problem::Container`] for a damaged footer.
+pub(crate) fn open_parquet(
+    path: &Path,
+    arrow_types: bool,
+) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let failed = |error| io_error(path, error);
+    let file = File::open(path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(!arrow_types);
+    let builder = read_step(path, || {
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+    })?;
+    check_extents(path, builder.metadata(), bytes)?;
+    Ok(builder)
+}
+
 /// Fails unless every column chunk lies within the file's `len` bytes: the library makes room for what
 /// a damaged footer claims before it reads.
-pub(crate) fn check_extents(path: &Path, metadata: &ParquetMetaData, len: u64) -> Result<()> {
+fn check_extents(path: &Path, metadata: &ParquetMetaData, len: u64) -> Result<()> {
     let chunks = metadata
         .row_groups()
         .iter()

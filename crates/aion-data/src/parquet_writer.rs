@@ -5,7 +5,6 @@
 //! that is rare (a survey's columns show in its first rows), and memory stays that of a row group.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +14,9 @@ use arrow_array::{
     new_null_array,
 };
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::atomic::io_error;
 use crate::error::{DataError, Place, Problem, Result};
-use crate::parquet_file::{ParquetFile, damaged, read_step};
+use crate::parquet_file::{ParquetFile, damaged, open_parquet, read_step};
 
 /// Rows copied at a time.
 const ROWS_COPIED: usize = 1024;
@@ -154,11 +151,8 @@ fn filler(of: &DataType, rows: usize) -> Option<ArrayRef> {
 
 /// Copies all rows of a file.
 fn copy(from: &Path, schema: &SchemaRef, to: &mut ParquetFile) -> Result<()> {
-    let file = File::open(from).map_err(|error| io_error(from, error))?;
-    let batches = read_step(from, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        builder.with_batch_size(ROWS_COPIED).build()
-    })?;
+    let builder = open_parquet(from, true)?;
+    let batches = read_step(from, || builder.with_batch_size(ROWS_COPIED).build())?;
     for batch in batches {
         let batch =
             batch.map_err(|error| DataError::new(Place::file(from), damaged(error.to_string())))?;
@@ -172,8 +166,7 @@ fn copy(from: &Path, schema: &SchemaRef, to: &mut ParquetFile) -> Result<()> {
 /// # Errors
 /// It cannot be read.
 pub fn describe(path: &Path) -> Result<(SchemaRef, BTreeMap<String, String>)> {
-    let file = File::open(path).map_err(|error| io_error(path, error))?;
-    let builder = read_step(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
+    let builder = open_parquet(path, true)?;
     let footer = builder.metadata().file_metadata();
     let entries = footer.key_value_metadata().into_iter().flatten();
     let entries = entries.filter(|entry| entry.key != ARROW_SCHEMA);

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use aion_data::shards::sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::FetchError;
 use crate::gate::locked;
@@ -128,7 +128,8 @@ impl FileRecord {
     /// It cannot be read.
     pub fn of(folder: &Path, path: String) -> Result<Self, FetchError> {
         let file = folder.join(&path);
-        let (bytes, sha256) = digest(&file).map_err(FetchError::io(&file))?;
+        let metadata = fs::metadata(&file).map_err(FetchError::io(&file))?;
+        let (bytes, sha256) = (metadata.len(), sha256(&file)?);
         Ok(FileRecord {
             path,
             bytes,
@@ -140,28 +141,8 @@ impl FileRecord {
     pub fn holds(&self, folder: &Path) -> bool {
         let path = folder.join(&self.path);
         let same_size = fs::metadata(&path).is_ok_and(|found| found.len() == self.bytes);
-        same_size && digest(&path).is_ok_and(|(_, sha256)| sha256 == self.sha256)
+        same_size && sha256(&path).is_ok_and(|sha256| sha256 == self.sha256)
     }
-}
-
-fn digest(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 16];
-    let mut bytes = 0u64;
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        bytes += count as u64;
-        hasher.update(&buffer[..count]);
-    }
-    let hex = hasher
-        .finalize()
-        .into_iter()
-        .map(|byte| format!("{byte:02x}"));
-    Ok((bytes, hex.collect()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use aion_data::fnv::fnv1a;
+
 use crate::date;
 use crate::services::Politeness;
 
@@ -34,7 +36,7 @@ pub fn asked_for(header: &str, now: SystemTime) -> Option<Duration> {
 
 /// A number in [0, 1) that looks random: FNV-1a of the text, mixed as SplitMix64 does.
 fn fraction(text: &str, salt: u32) -> f64 {
-    let hash = crate::target::hash(text).wrapping_add(u64::from(salt));
+    let hash = fnv1a(text).wrapping_add(u64::from(salt));
     let mut mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read};
 use aion_data::sky;
 
@@ -151,16 +152,9 @@ fn file_name(name: &str) -> String {
     }
     safe.truncate(LONGEST_NAME);
     if safe != name {
-        safe.push_str(&format!("-{:08x}", hash(name) >> 32));
+        safe.push_str(&format!("-{:08x}", fnv1a(name) >> 32));
     }
     safe
-}
-
-/// FNV-1a.
-pub fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// The angle between two positions in degrees, arcsec.

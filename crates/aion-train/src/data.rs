@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read, without_repeats};
 use aion_data::{Kind, Measurement, ModalityId, Object, Survey};
 use aion_simulate::{Coverage, Sky};
@@ -72,10 +73,7 @@ impl DataConfig {
 /// Whether an object is kept from training, to be tested on: a fifth of all, chosen by the
 /// identifier alone (64-bit FNV-1a of its bytes, modulo 10, is 0 or 1).
 pub fn is_held_out(id: &str) -> bool {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash % 10 < 2
+    fnv1a(id) % 10 < 2
 }
 
 /// What became of the objects of survey files.

@@ -12,7 +12,7 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::args::{MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
+use crate::args::{HubArgs, MachineArgs, ModelArgs, OnError, ReadingArgs, parse_batch};
 use crate::cmd::fetch;
 use crate::failure::usage;
 use crate::input::{Accept, Row as InputRow, Rows, find_files};
@@ -62,12 +62,8 @@ pub struct Args {
     /// Checkpoint: a folder, or a hub id such as polymathic-ai/aion-base [default: the bundled one]
     #[arg(long, value_name = "DIR|ID")]
     model: Option<String>,
-    /// Branch, tag or commit of a hub id
-    #[arg(long, default_value = "main")]
-    revision: String,
-    /// Use only what the hub's cache on this machine holds
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    hub: HubArgs,
     /// Folder of the report; an earlier demo's is replaced
     #[arg(long, default_value = "aion-demo", value_name = "DIR")]
     output: PathBuf,
@@ -149,8 +145,7 @@ fn find_model(args: &Args) -> Result<Model> {
     };
     let source = ModelArgs {
         model: name,
-        revision: args.revision.clone(),
-        offline: args.offline,
+        hub: args.hub.clone(),
     };
     let mut model =
         model_source::find(&source, &Need::transformer().and_codecs(ModalityId::all()))?;

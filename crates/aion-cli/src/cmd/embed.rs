@@ -1,5 +1,6 @@
 //! `aion embed`: objects to encoder states.
 
+use aion_data::fnv::fnv1a;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -10,7 +11,6 @@ use burn::tensor::Tensor;
 use clap::ValueEnum;
 
 use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch};
-use crate::digest::hash;
 use crate::input::{Accept, all_tokens};
 use crate::job::{self, HatsArgs, Job, ShardArgs, TokenBatch};
 use crate::model_source::{self, Need};
@@ -147,7 +147,7 @@ fn encode_some(
         .zip(rows)
         .enumerate()
         .map(|(place, (tokens, row))| {
-            let seed = seed ^ hash(&row.row.id);
+            let seed = seed ^ fnv1a(&row.row.id);
             Ok(budget(&show_all(place, tokens)?, max, seed))
         })
         .collect();

@@ -16,7 +16,7 @@ use anyhow::Context;
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
-use crate::args::{ModelArgs, ReadingArgs};
+use crate::args::{HubArgs, ModelArgs, ReadingArgs};
 use crate::failure::usage;
 use crate::input::{self, InputFile, Row};
 use crate::model_source::{self, Need};
@@ -48,12 +48,8 @@ pub struct Args {
     /// Checkpoint whose codecs the values are held against: a folder, or a hub id
     #[arg(long, value_name = "DIR|ID")]
     model: Option<String>,
-    /// Branch, tag or commit of a hub id
-    #[arg(long, default_value = "main")]
-    revision: String,
-    /// Use only what the hub's cache on this machine holds
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    hub: HubArgs,
     /// Draw where the objects lie on the sky
     #[arg(long, value_name = "FILE.svg")]
     map: Option<PathBuf>,
@@ -107,8 +103,7 @@ impl Report {
             Some(model) => {
                 let model = ModelArgs {
                     model: model.clone(),
-                    revision: args.revision.clone(),
-                    offline: args.offline,
+                    hub: args.hub.clone(),
                 };
                 let folder = model_source::find(&model, &Need::all_codecs())?.folder;
                 Some(HeldAgainst {

@@ -1,5 +1,6 @@
 //! `aion predict`: any modalities from any others.
 
+use aion_data::fnv::fnv1a;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -11,7 +12,6 @@ use burn::tensor::Device;
 use clap::ValueEnum;
 
 use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch, parse_modality};
-use crate::digest::hash;
 use crate::input::{Accept, InputFile, all_tokens};
 use crate::job::{self, Job, ShardArgs};
 use crate::model_source::{self, Need};
@@ -105,7 +105,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if let Some(count) = args.samples {
         return asked.run(&device, |_, _, rows| {
             let row = |(identity, predictions): Predicted| {
-                let object = hash(&identity.id);
+                let object = fnv1a(&identity.id);
                 with_cells(identity, &predictions, |p| {
                     samples(&p.sample(args.temperature, count, seed, object))
                 })

@@ -13,12 +13,11 @@ use arrow_array::types::UInt32Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::atomic::io_error;
 use crate::crossmatch::cells;
 use crate::error::{DataError, Place, Problem, Result};
-use crate::parquet_file::{damaged, read_step, write_parquet};
+use crate::parquet_file::{damaged, open_parquet, read_step, write_parquet};
 
 /// The column of places in the output, in files of a bucket.
 const SLOT: &str = "__slot";
@@ -227,9 +226,8 @@ impl Gathered {
             add(Path::new(""), placed)?;
         }
         for path in &bucket.files {
-            let file = fs::File::open(path).map_err(|error| io_error(path, error))?;
-            let rows = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|file| file.build());
-            let mut rows = read_step(path, || rows)?;
+            let builder = open_parquet(path, true)?;
+            let mut rows = read_step(path, || builder.build())?;
             let mut next = || read_step(path, || rows.next().transpose().map_err(Into::into));
             while let Some(mut batch) = next()? {
                 let slots = batch.remove_column(batch.num_columns().saturating_sub(1));

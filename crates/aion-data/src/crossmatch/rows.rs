@@ -1,14 +1,14 @@
 //! The second pass over one side: all columns of the rows that are matched, as Arrow.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::atomic::io_error;
 use crate::crossmatch::cells;
@@ -17,7 +17,7 @@ use crate::crossmatch::positions::{Content, FileRows, Seen};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::{Column, Row};
 use crate::observation_table;
-use crate::parquet_file::{damaged, read_step};
+use crate::parquet_file::{damaged, open_parquet, read_step};
 use crate::reader::{self, ReadOptions};
 
 /// The key of a column's unit in its Arrow metadata.
@@ -75,7 +75,7 @@ pub(super) fn row_bytes(file: &FileRows) -> Result<usize> {
     let io = |error| io_error(&file.path, error);
     let bytes = match reader::is_parquet(&file.path)? {
         true => {
-            let builder = open_parquet(&file.path)?;
+            let builder = open_parquet(&file.path, true)?;
             let groups = builder.metadata().row_groups().iter();
             groups
                 .map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0))
@@ -93,13 +93,8 @@ fn batch_rows(row_bytes: usize) -> usize {
     (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS)
 }
 
-fn open_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(|error| io_error(path, error))?;
-    read_step(path, || ParquetRecordBatchReaderBuilder::try_new(file))
-}
-
 fn parquet_rows(path: &Path, wanted: &[usize], take: Take) -> Result<()> {
-    let builder = open_parquet(path)?;
+    let builder = open_parquet(path, true)?;
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let bytes = builder.metadata().row_groups().iter();
     let bytes: i64 = bytes.map(|group| group.total_byte_size()).sum();

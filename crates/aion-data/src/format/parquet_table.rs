@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Fields, Schema};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 
 use crate::error::{DataError, Place, Problem, Result};
@@ -16,7 +16,7 @@ use crate::format::arrow_cells::cells_at;
 use crate::format::ecsv;
 use crate::format::table::{Column, Row, Rows, Table};
 use crate::modality::ModalityId;
-use crate::parquet_file::{check_extents, read_step};
+use crate::parquet_file::{open_parquet, read_step};
 
 /// Rows decoded at a time, and about how many bytes of them.
 const BATCH: usize = 1024;
@@ -37,15 +37,8 @@ impl ParquetTable {
     ///
     /// Errors: not a Parquet file, truncated, damaged.
     pub fn open(path: &Path) -> Result<Self> {
-        let file =
-            File::open(path).map_err(|error| DataError::new(Place::file(path), error.into()))?;
-        let bytes = file.metadata();
-        let bytes = bytes.map_err(|error| DataError::new(Place::file(path), error.into()))?;
         // The stored types are plainer than Arrow's (no dictionaries, no extensions).
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| container(path, error.to_string()))?;
-        check_extents(path, builder.metadata(), bytes.len())?;
+        let builder = open_parquet(path, false)?;
         refuse_tokens(path, builder.schema())?;
         let mut units = field_units(path, &builder);
         units.extend(astropy_units(&builder).map_err(|reason| container(path, reason))?);

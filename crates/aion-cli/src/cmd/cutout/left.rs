@@ -1,10 +1,11 @@
 //! What was not cut, counted by reason; the first are listed, and all go into a table on request.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
-use aion_data::{DataError, Place, Problem};
+use aion_data::atomic::NewFile;
+use aion_data::{DataError, Problem};
 use csv::Writer;
 use serde_json::{Value, json};
 
@@ -27,17 +28,8 @@ pub struct Left {
 
 /// The table being written, which bears its name when it is finished.
 struct Table {
-    path: PathBuf,
-    partial: PathBuf,
-    /// None once it is closed.
-    rows: Option<Writer<File>>,
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // Nothing is there any more after the table got its name.
-        let _ = fs::remove_file(&self.partial);
-    }
+    file: NewFile,
+    rows: Writer<File>,
 }
 
 impl Left {
@@ -48,18 +40,10 @@ impl Left {
     pub fn begin(path: Option<&Path>, on_error: OnError) -> anyhow::Result<Self> {
         let table = match path {
             Some(path) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let hidden = format!(".{name}.{}.partial", std::process::id());
-                let partial = path.with_file_name(hidden);
-                let file = File::create_new(&partial)
-                    .map_err(|error| DataError::new(Place::file(path), error.into()))?;
-                let mut rows = Writer::from_writer(file);
+                let file = NewFile::create(path)?;
+                let mut rows = Writer::from_writer(file.handle()?);
                 rows.write_record(["object_id", "reason", "problem"])?;
-                Some(Table {
-                    path: path.to_owned(),
-                    partial,
-                    rows: Some(rows),
-                })
+                Some(Table { file, rows })
             }
             None => None,
         };
@@ -99,8 +83,8 @@ impl Left {
         *self.reasons.entry(reason.clone()).or_default() += 1;
         let object = error.place.object.clone().unwrap_or_default();
         let row = [object, reason, error.to_string()];
-        if let Some(rows) = self.table.as_mut().and_then(|table| table.rows.as_mut()) {
-            rows.write_record(&row)?;
+        if let Some(table) = &mut self.table {
+            table.rows.write_record(&row)?;
         }
         if self.listed.len() < LISTED {
             self.listed.push(row);
@@ -113,15 +97,11 @@ impl Left {
     /// # Errors
     /// The table cannot be written.
     pub fn finish(&mut self) -> anyhow::Result<()> {
-        let Some(table) = &mut self.table else {
+        let Some(mut table) = self.table.take() else {
             return Ok(());
         };
-        if let Some(mut rows) = table.rows.take() {
-            rows.flush()?;
-            rows.get_ref().sync_all()?;
-        }
-        let failed = |error: std::io::Error| DataError::new(Place::file(&table.path), error.into());
-        Ok(fs::rename(&table.partial, &table.path).map_err(failed)?)
+        table.rows.flush()?;
+        Ok(table.file.finish()?)
     }
 
     /// Number of objects left out.

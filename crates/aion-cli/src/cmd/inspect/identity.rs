@@ -1,10 +1,9 @@
 //! Identifiers that occur more than once in an input.
 
+use aion_data::fnv::fnv1a;
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-
-use crate::digest::hash;
 
 /// Identifiers that are named; more are counted.
 const NAMED: usize = 5;
@@ -20,7 +19,7 @@ pub struct Identities {
 impl Identities {
     /// Notes an object's identifier.
     pub fn add(&mut self, id: &str) {
-        if self.seen.insert(hash(id)) {
+        if self.seen.insert(fnv1a(id)) {
             return;
         }
         self.repeats += 1;

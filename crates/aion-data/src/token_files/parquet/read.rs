@@ -1,6 +1,5 @@
 //! Rows of tokens from Parquet, a batch at a time.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,30 +11,18 @@ use arrow_array::types::{
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{BATCH, DEC, FLAG, OBJECT_ID, RA};
-use crate::atomic::io_error;
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::ModalityId;
-use crate::parquet_file::{check_extents, read_step};
+use crate::parquet_file::{open_parquet, read_step};
 use crate::token_files::{TokenMetadata, TokenReader, at, parse};
 use crate::tokens::{ObjectTokens, TokenRow};
 
 pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
-    let file = File::open(path).map_err(|error| io_error(path, error))?;
     // Parquet's own types are fewer than Arrow's: every list is a plain list.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let bytes = file
-        .metadata()
-        .map_err(|error| io_error(path, error))?
-        .len();
-    let builder = read_step(path, || {
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-    })?;
-    check_extents(path, builder.metadata(), bytes)?;
+    let builder = open_parquet(path, false)?;
     let footer = builder.metadata().file_metadata();
     let len = usize::try_from(footer.num_rows())
         .ok()
