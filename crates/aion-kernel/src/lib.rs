@@ -4,20 +4,25 @@
 //! name it is saved; [`layer`] holds the layers; [`attention`] runs over ragged batches; [`conv`]
 //! and its neighbours are the CPU's kernels, used where no gradient is wanted.
 
+pub mod activation;
+mod aligned;
 pub mod attention;
 pub mod conv;
 pub mod error;
+mod gradient;
 mod gate;
 pub mod init;
 pub mod layer;
 mod memory;
+mod product;
+pub mod roofline;
 mod sequence;
 mod simd;
 pub mod tensor_file;
 pub mod weights;
 
+pub use activation::Activation;
 pub use attention::{Segments, attend, means, spread};
-pub use conv::Activation;
 pub use error::WeightsError;
 pub use init::Init;
 pub use weights::{LoadReport, WeightNames, Weights};

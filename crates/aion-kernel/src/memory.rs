@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use burn::backend::Flex;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 /// A tensor's memory, if it lies on the CPU and no gradient is wanted through it.
+#[derive(Debug)]
 pub(crate) struct HostTensor(FlexTensor);
 
 impl HostTensor {
@@ -17,7 +18,16 @@ impl HostTensor {
             return None;
         }
         let primitive = tensor.clone().try_into_primitive::<Flex>().ok()?;
-        Some(HostTensor(primitive.to_contiguous()))
+        Some(Self::new(primitive))
+    }
+
+    /// Copies only what does not lie in order.
+    pub(crate) fn new(primitive: FlexTensor) -> Self {
+        HostTensor(primitive.to_contiguous())
+    }
+
+    pub(crate) fn primitive(&self) -> FlexTensor {
+        self.0.clone()
     }
 
     /// The values, row-major.
@@ -32,6 +42,10 @@ impl HostTensor {
     pub(crate) fn dims<const D: usize>(&self) -> [usize; D] {
         let shape = self.0.layout().shape();
         std::array::from_fn(|axis| shape[axis])
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.0.layout().shape().clone()
     }
 
     fn identity(&self) -> (Arc<Bytes>, usize) {
@@ -69,13 +83,17 @@ impl HostRows {
 }
 
 /// A tensor of values computed on the host.
-pub(crate) fn from_host<const D: usize>(
-    values: Vec<f32>,
-    shape: [usize; D],
-    device: &Device,
-) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
+pub(crate) fn from_host<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
+
+/// Memory that tasks write disjoint parts of.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(pub *mut f32);
+// SAFETY: whoever shares it sees to it that no two tasks touch the same value.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
 
 /// Something derived from a parameter (a packed or transformed weight), made once.
 ///

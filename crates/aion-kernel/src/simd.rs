@@ -1,6 +1,49 @@
 //! Plain loops, compiled for the widest vectors that the machine has, chosen when they run.
 
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Vectors of a row of a tile.
+pub(crate) const VECTORS: usize = 2;
+/// Rows of a tile where there are 32 vector registers, and where there are 16.
+pub(crate) const MANY_ROWS: usize = 12;
+pub(crate) const FEW_ROWS: usize = 6;
+
+/// A row of a tile.
+pub(crate) type Lanes<S> = [<S as Simd>::f32s; VECTORS];
+
+/// Rows of a tile that fills the registers, beside a row of the other factor.
+#[inline(always)]
+pub(crate) fn tile_rows<S: Simd>() -> usize {
+    // Machines with vectors of 16, and ARM's with 4, have 32 registers.
+    if S::F32_LANES == 16 || cfg!(target_arch = "aarch64") {
+        MANY_ROWS
+    } else {
+        FEW_ROWS
+    }
+}
+
+/// Rows and columns of a tile on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    pub rows: usize,
+    pub columns: usize,
+}
+
+/// See [`TileShape`].
+pub(crate) fn tile_shape(arch: Arch) -> TileShape {
+    struct Shape;
+    impl WithSimd for Shape {
+        type Output = TileShape;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> TileShape {
+            TileShape {
+                rows: tile_rows::<S>(),
+                columns: VECTORS * S::F32_LANES,
+            }
+        }
+    }
+    arch.dispatch(Shape)
+}
 
 /// Runs `work` compiled for AVX-512, AVX2 with FMA, or the baseline.
 ///
@@ -50,23 +93,36 @@ fn level() -> Level {
     if wide { Level::Avx512 } else { Level::Avx2 }
 }
 
+/// Below it the exponential is taken as if at it.
+const LEAST: f32 = -87.0;
+/// Adding it leaves the nearest integer in the low bits of the mantissa.
+const ROUND: f32 = 12_582_912.0;
+/// The logarithm of 2 in two parts, the first of few digits.
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// `exp(r) = 1 + r + r² p(r)` around 0, the highest power first.
+const EXP: [f32; 6] = [
+    1.987_569_1e-4,
+    1.398_199_9e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    1.666_666_5e-1,
+    5.000_000_3e-1,
+];
+/// The exponent of 1 in a single-precision number, and where exponents begin.
+const ONE: u32 = 0x3f80_0000;
+const EXPONENT: u32 = 23;
+
 /// `exp(x)` for x ≤ 0 to about 1e-7 of its value, in arithmetic that vectorises.
 #[inline(always)]
 pub(crate) fn exp_nonpositive(x: f32) -> f32 {
-    // Adding it leaves the nearest integer in the low bits of the mantissa.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
+    let x = x.max(LEAST);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let whole = shifted - ROUND;
-    let r = (x - whole * 0.693_359_4) + whole * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_3e-1;
+    let r = (x - whole * LN_2[0]) - whole * LN_2[1];
+    let [first, rest @ ..] = EXP;
+    let p = rest.into_iter().fold(first, |p, c| p * r + c);
     let value = p * r * r + r + 1.0;
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
+    let scale = f32::from_bits((shifted.to_bits() << EXPONENT).wrapping_add(ONE));
     value * scale
 }
 
@@ -74,29 +130,19 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn exp_nonpositive_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let constant = |value: f32| simd.splat_f32s(value);
-    const ROUND: f32 = 12_582_912.0;
-    let x = simd.max_f32s(x, constant(-87.0));
+    let x = simd.max_f32s(x, constant(LEAST));
     let shifted = simd.mul_add_e_f32s(x, constant(std::f32::consts::LOG2_E), constant(ROUND));
     let whole = simd.sub_f32s(shifted, constant(ROUND));
-    let r = simd.mul_add_e_f32s(whole, constant(-0.693_359_4), x);
-    let r = simd.mul_add_e_f32s(whole, constant(2.121_944_4e-4), r);
-    let coefficients = [
-        1.398_199_9e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5.000_000_3e-1,
-    ];
-    let p = coefficients
-        .into_iter()
-        .fold(constant(1.987_569_1e-4), |p, c| {
-            simd.mul_add_e_f32s(p, r, constant(c))
-        });
+    let r = simd.mul_add_e_f32s(whole, constant(-LN_2[0]), x);
+    let r = simd.mul_add_e_f32s(whole, constant(-LN_2[1]), r);
+    let [first, rest @ ..] = EXP;
+    let horner = |p, c| simd.mul_add_e_f32s(p, r, constant(c));
+    let p = rest.into_iter().fold(constant(first), horner);
     let p = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, r);
     let value = simd.add_f32s(p, constant(1.0));
-    let exponent =
-        simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let exponent = simd.add_u32s(exponent, simd.splat_u32s(0x3f80_0000));
+    let bits = simd.transmute_u32s_f32s(shifted);
+    let exponent = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(EXPONENT));
+    let exponent = simd.add_u32s(exponent, simd.splat_u32s(ONE));
     simd.mul_f32s(value, simd.transmute_f32s_u32s(exponent))
 }
 
@@ -105,6 +151,44 @@ pub(crate) fn exp_nonpositive_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 pub(crate) fn elu(x: f32) -> f32 {
     let below = exp_nonpositive(x.min(0.0)) - 1.0;
     if x > 0.0 { x } else { below }
+}
+
+/// `x / (1 + exp(-x))`
+#[inline(always)]
+pub(crate) fn silu(x: f32) -> f32 {
+    x * logistic(x)
+}
+
+/// `1 / (1 + exp(-x))`
+#[inline(always)]
+pub(crate) fn logistic(x: f32) -> f32 {
+    let small = exp_nonpositive(-x.abs());
+    let numerator = if x > 0.0 { 1.0 } else { small };
+    numerator / (1.0 + small)
+}
+
+/// The mean of a row and the inverse of its deviation. Sums are 64-bit: where channels are few the
+/// variance can be tiny, and an error in it large.
+#[inline(always)]
+pub(crate) fn mean_and_spread(row: &[f32], epsilon: f32) -> [f32; 2] {
+    let count = row.len() as f64;
+    let mean = sum(row, f64::from) / count;
+    let variance = sum(row, |x| (f64::from(x) - mean) * (f64::from(x) - mean)) / count;
+    let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
+    [mean as f32, inverse as f32]
+}
+
+/// The sum of `term` over a row, in running sums so that it vectorises.
+#[inline(always)]
+pub(crate) fn sum(row: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+    let mut sums = [0.0; 16];
+    let (blocks, rest) = row.as_chunks::<16>();
+    for block in blocks {
+        for (sum, x) in sums.iter_mut().zip(block) {
+            *sum += term(*x);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|x| term(*x)).sum::<f64>()
 }
 
 /// The error function to about 1e-7: a polynomial near zero, one minus an exponential beyond.

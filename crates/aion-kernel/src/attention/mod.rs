@@ -84,7 +84,7 @@ pub fn attend(
             head_dim: width / heads,
             causal,
         };
-        return from_host(attention.run(), [rows, width], &queries.device());
+        return from_host(attention.run(), [rows, width]);
     }
     composed(queries, keys, values, segments, heads, causal)
 }

@@ -1,8 +1,7 @@
 //! Convolutions on the CPU, channels last, where burn's are slower than the machine.
 //!
-//! 3×3 kernels with stride 1 take Winograd's way (a quarter of the multiplications); everything
-//! else gathers patches and multiplies. `plain` is the obvious version that both are tested
-//! against.
+//! 3×3 and 7×7 kernels with stride 1 take Winograd's way (a quarter of the multiplications); everything
+//! else multiplies patches. `plain` is the obvious version that both are tested against.
 
 mod patches;
 mod winograd;
@@ -10,24 +9,9 @@ mod winograd;
 pub(crate) use patches::{PatchWeight, convolve_patches};
 pub(crate) use winograd::{WinogradWeight, convolve_winograd, is_winograd_shape};
 
-/// What a convolution does to its result before writing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Linear,
-    /// Exponential linear unit.
-    Elu,
-}
-
-impl Activation {
-    #[inline(always)]
-    pub(crate) fn apply(self, x: f32) -> f32 {
-        match self {
-            Activation::Linear => x,
-            Activation::Elu => crate::simd::elu(x),
-        }
-    }
-}
+#[cfg(test)]
+use crate::activation::Activation;
+use crate::memory::Shared;
 
 /// Sizes of a convolution of `(batch, height, width, inputs)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,71 +32,25 @@ impl ConvShape {
         [self.height, self.width]
             .map(|size| (size + 2 * self.padding - self.kernel) / self.stride + 1)
     }
-}
 
-/// `c = a b` (or `c += a b`) for row-major matrices with row strides; `a` is `(rows, depth)` and
-/// `b` is `(depth, columns)`.
-pub(crate) struct Product<'a> {
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-    pub a: (&'a [f32], usize),
-    /// Values, row stride, column stride.
-    pub b: (&'a [f32], usize, usize),
-}
-
-impl Product<'_> {
-    /// Writes to `c`, whose rows are `stride` apart.
-    pub(crate) fn write(&self, c: &mut [f32], stride: usize, parallel: bool) {
-        let (rows, columns, depth) = (self.rows, self.columns, self.depth);
-        if rows == 0 || columns == 0 {
-            return;
+    /// The shape of the gradient with respect to the input, as a convolution of that of the output;
+    /// for stride 1.
+    pub(crate) fn adjoint(&self) -> ConvShape {
+        let [height, width] = self.output_size();
+        ConvShape {
+            height,
+            width,
+            inputs: self.outputs,
+            outputs: self.inputs,
+            padding: self.kernel - 1 - self.padding,
+            ..*self
         }
-        assert!(c.len() >= (rows - 1) * stride + columns);
-        // SAFETY: the slice is long enough, as just checked, and is borrowed for the call.
-        unsafe { self.write_to(c.as_mut_ptr(), stride, parallel) }
-        debug_assert!(depth > 0);
     }
 
-    /// Writes to memory that other products may share in other columns.
-    ///
-    /// # Safety
-    /// `c` is valid for rows of `columns` values that are `stride` apart, and nothing else touches
-    /// those values during the call.
-    pub(crate) unsafe fn write_to(&self, c: *mut f32, stride: usize, parallel: bool) {
-        let (rows, columns, depth) = (self.rows, self.columns, self.depth);
-        let ((a, a_stride), (b, b_rows, b_columns)) = (self.a, self.b);
-        assert!(a.len() >= (rows - 1) * a_stride + depth);
-        assert!(b.len() > (depth - 1) * b_rows + (columns - 1) * b_columns);
-        let parallelism = if parallel {
-            gemm::Parallelism::Rayon(0)
-        } else {
-            gemm::Parallelism::None
-        };
-        // SAFETY: lengths are checked above for `a` and `b`, and promised by the caller for `c`.
-        unsafe {
-            gemm::gemm(
-                rows,
-                columns,
-                depth,
-                c,
-                1,
-                stride as isize,
-                false,
-                a.as_ptr(),
-                1,
-                a_stride as isize,
-                b.as_ptr(),
-                b_columns as isize,
-                b_rows as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                parallelism,
-            );
-        }
+    /// Pixels of the output, those of all images.
+    pub(crate) fn output_pixels(&self) -> usize {
+        let [height, width] = self.output_size();
+        self.batch * height * width
     }
 }
 
@@ -185,7 +123,7 @@ mod tests {
             let packed = WinogradWeight::new(&weight, &shape);
             compare(
                 "winograd",
-                &convolve_winograd(&input, &packed, &bias, &shape, activation),
+                &convolve_winograd(&input, &packed, Some(&bias), &shape, activation),
             );
         }
     }
@@ -197,6 +135,8 @@ mod tests {
             (3, [4, 4], [17, 20], 3, 1),
             (2, [24, 24], [16, 33], 3, 1),
             (2, [9, 7], [4, 6], 3, 1),
+            (2, [24, 24], [16, 33], 7, 1),
+            (1, [10, 13], [20, 5], 7, 1),
             (2, [12, 8], [6, 10], 3, 2),
             (1, [11, 9], [5, 4], 7, 1),
             (2, [6, 6], [8, 3], 1, 1),

@@ -1,31 +1,37 @@
-//! Convolution as a product of gathered patches with the weight.
+//! Convolution as a product of patches with the weight. Patches are gathered where the product packs
+//! its rows, a few at a time, and never stand in memory.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Activation, ConvShape, Product};
-use crate::simd::vectorized;
+use super::ConvShape;
+use crate::activation::Activation;
+use crate::product::{Finish, Left, Matrix, Panels, Product};
 
-/// Output pixels whose patches are gathered at a time: they should stay in the outer cache.
-const PATCH_BYTES: usize = 4 << 20;
-
-/// A weight laid out `(kernel rows, kernel columns, inputs; outputs)`.
+/// A weight as panels, its rows `(kernel rows, kernel columns, inputs)`.
 #[derive(Debug)]
-pub(crate) struct PatchWeight(Vec<f32>);
+pub(crate) struct PatchWeight(Panels);
 
 impl PatchWeight {
     /// From the published layout `(outputs, inputs, k, k)`.
     pub(crate) fn new(weight: &[f32], shape: &ConvShape) -> Self {
-        let (taps, outputs) = (shape.kernel * shape.kernel, shape.outputs);
-        let mut packed = vec![0.0; weight.len()];
-        let rows = weight.chunks_exact(shape.inputs * taps);
-        for (output, row) in rows.enumerate() {
-            for (channel, kernel) in row.chunks_exact(taps).enumerate() {
+        let (taps, inputs, outputs) = (shape.kernel * shape.kernel, shape.inputs, shape.outputs);
+        if taps == 1 {
+            return PatchWeight(Panels::new(weight, [inputs, outputs], [1, inputs]));
+        }
+        let mut ordered = vec![0.0; weight.len()];
+        let kernels = ordered.par_chunks_exact_mut(inputs * taps);
+        let kernels = kernels.zip(weight.par_chunks_exact(inputs * taps));
+        kernels.for_each(|(to, from)| {
+            for (channel, kernel) in from.chunks_exact(taps).enumerate() {
                 for (tap, value) in kernel.iter().enumerate() {
-                    packed[(tap * shape.inputs + channel) * outputs + output] = *value;
+                    to[tap * inputs + channel] = *value;
                 }
             }
-        }
-        PatchWeight(packed)
+        });
+        let depth = inputs * taps;
+        PatchWeight(Panels::new(&ordered, [depth, outputs], [1, depth]))
     }
 }
 
@@ -38,55 +44,70 @@ pub(crate) fn convolve_patches(
     shape: &ConvShape,
     activation: Activation,
 ) -> Vec<f32> {
-    let [height, width] = shape.output_size();
-    let (outputs, depth) = (shape.outputs, shape.kernel * shape.kernel * shape.inputs);
-    let mut output = vec![0.0; shape.batch * height * width * outputs];
-    let pointwise = shape.kernel == 1 && shape.stride == 1 && shape.padding == 0;
-    let step = (PATCH_BYTES / (4 * depth * width)).clamp(1, height) * width;
-    let step = if pointwise {
-        output.len() / outputs
-    } else {
-        step
+    let finish = Finish {
+        bias: Some(bias),
+        activation,
+        ..Finish::default()
     };
-    let padded = if pointwise {
-        Vec::new()
-    } else {
-        pad(input, shape)
-    };
-    let mut patches = vec![0.0; if pointwise { 0 } else { step * depth }];
-    for (block, target) in output.chunks_mut(step * outputs).enumerate() {
-        let pixels = target.len() / outputs;
-        let a = if pointwise {
-            (input, depth)
-        } else {
-            gather(&padded, shape, block * step, &mut patches[..pixels * depth]);
-            (&patches[..], depth)
-        };
-        let product = Product {
-            rows: pixels,
-            columns: outputs,
-            depth,
-            a,
-            b: (&weight.0, outputs, 1),
-        };
-        product.write(target, outputs, true);
-        target.par_chunks_mut(outputs * 64).for_each(|rows| {
-            vectorized(|| finish(rows, bias, activation));
-        });
+    let (rows, right) = (shape.output_pixels(), &weight.0);
+    if (shape.kernel, shape.stride, shape.padding) == (1, 1, 0) {
+        let left = Matrix::new(input, shape.inputs);
+        return Product {
+            left,
+            rows,
+            right,
+            finish,
+        }
+        .matrix();
     }
-    output
+    let padded = pad(input, shape);
+    let left = Patches {
+        padded: &padded,
+        shape,
+    };
+    Product {
+        left,
+        rows,
+        right,
+        finish,
+    }
+    .matrix()
 }
 
-/// Adds the bias and applies the activation.
-#[inline(always)]
-pub(super) fn finish(rows: &mut [f32], bias: &[f32], activation: Activation) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        match activation {
-            Activation::Linear => row.iter_mut().zip(bias).for_each(|(x, b)| *x += b),
-            Activation::Elu => row
-                .iter_mut()
-                .zip(bias)
-                .for_each(|(x, b)| *x = crate::simd::elu(*x + b)),
+/// Patches of padded images, one an output pixel.
+pub(super) struct Patches<'a> {
+    pub padded: &'a [f32],
+    pub shape: &'a ConvShape,
+}
+
+impl Left for Patches<'_> {
+    #[inline(always)]
+    fn pack<const ROWS: usize>(
+        &self,
+        rows: Range<usize>,
+        depth: Range<usize>,
+        to: &mut [[f32; ROWS]],
+    ) {
+        let [out_height, out_width] = self.shape.output_size();
+        let [height, width] = padded_size(self.shape);
+        let (inputs, stride) = (self.shape.inputs, self.shape.stride);
+        // A row of the kernel is one run of memory.
+        let run = self.shape.kernel * inputs;
+        for (lane, pixel) in rows.enumerate() {
+            let (x, rest) = (pixel % out_width, pixel / out_width);
+            let (y, image) = (rest % out_height, rest / out_height);
+            let corner = (image * height + y * stride) * width + x * stride;
+            let mut at = depth.start;
+            while at < depth.end {
+                let (line, offset) = (at / run, at % run);
+                let count = (run - offset).min(depth.end - at);
+                let from = (corner + line * width) * inputs + offset;
+                let to = &mut to[at - depth.start..][..count];
+                for (to, value) in to.iter_mut().zip(&self.padded[from..from + count]) {
+                    to[lane] = *value;
+                }
+                at += count;
+            }
         }
     }
 }
@@ -95,8 +116,8 @@ fn padded_size(shape: &ConvShape) -> [usize; 2] {
     [shape.height, shape.width].map(|size| size + 2 * shape.padding)
 }
 
-/// The images with a border of zeros, so that every patch row is one run of memory.
-fn pad(input: &[f32], shape: &ConvShape) -> Vec<f32> {
+/// The images with a border of zeros, so that every row of a patch is one run of memory.
+pub(super) fn pad(input: &[f32], shape: &ConvShape) -> Vec<f32> {
     let [height, width] = padded_size(shape);
     let row = shape.width * shape.inputs;
     let mut padded = vec![0.0; shape.batch * height * width * shape.inputs];
@@ -106,23 +127,4 @@ fn pad(input: &[f32], shape: &ConvShape) -> Vec<f32> {
         padded[at..at + row].copy_from_slice(source);
     }
     padded
-}
-
-/// Patches of consecutive output pixels from `first` on, one a row of `patches`.
-fn gather(padded: &[f32], shape: &ConvShape, first: usize, patches: &mut [f32]) {
-    let [out_height, out_width] = shape.output_size();
-    let [height, width] = padded_size(shape);
-    let run = shape.kernel * shape.inputs;
-    let patch_len = shape.kernel * run;
-    let patches = patches.par_chunks_exact_mut(patch_len);
-    patches.enumerate().for_each(|(offset, patch)| {
-        let pixel = first + offset;
-        let (x, rest) = (pixel % out_width, pixel / out_width);
-        let (y, image) = (rest % out_height, rest / out_height);
-        for (ky, target) in patch.chunks_exact_mut(run).enumerate() {
-            let row = image * height + y * shape.stride + ky;
-            let at = (row * width + x * shape.stride) * shape.inputs;
-            target.copy_from_slice(&padded[at..at + run]);
-        }
-    });
 }

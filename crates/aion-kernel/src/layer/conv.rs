@@ -4,9 +4,9 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Tensor, module};
 
+use crate::activation::Activation;
 use crate::conv::{
-    Activation, ConvShape, PatchWeight, WinogradWeight, convolve_patches, convolve_winograd,
-    is_winograd_shape,
+    ConvShape, PatchWeight, WinogradWeight, convolve_patches, convolve_winograd, is_winograd_shape,
 };
 use crate::init::Init;
 use crate::memory::{Derived, HostTensor, from_host};
@@ -135,20 +135,11 @@ fn convolve(
         };
         let output = on_host(&host, &weight, &bias, &shape, activation, packed);
         let [height, width] = shape.output_size();
-        return from_host(output, [batch, height, width, outputs], &input.device());
+        return from_host(output, [batch, height, width, outputs]);
     }
     let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
     let output = module::conv2d(channels_first(input), weight, Some(bias), options);
-    match activation {
-        Activation::Linear => channels_last(output),
-        Activation::Elu => elu(channels_last(output)),
-    }
-}
-
-/// The exponential of large values never enters, so that their gradient is not infinity times zero.
-fn elu(input: Tensor<4>) -> Tensor<4> {
-    let negative = input.clone().clamp_max(0.0).exp() - 1.0;
-    burn::tensor::activation::relu(input) + negative
+    activation.of(channels_last(output))
 }
 
 fn on_host(
@@ -163,7 +154,7 @@ fn on_host(
     if is_winograd_shape(shape) {
         let packed = &packed.winograd;
         let weight = packed.get(weight, |weight| WinogradWeight::new(weight, shape));
-        convolve_winograd(input, &weight, bias, shape, activation)
+        convolve_winograd(input, &weight, Some(bias), shape, activation)
     } else {
         let packed = &packed.patches;
         let weight = packed.get(weight, |weight| PatchWeight::new(weight, shape));

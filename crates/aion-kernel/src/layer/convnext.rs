@@ -3,9 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, module};
 
-use crate::conv::Product;
 use crate::init::Init;
 use crate::memory::{Derived, HostTensor, from_host};
+use crate::product::{Finish, Matrix, Panels, Product};
 use crate::sequence::{MixAndNormalize, add_bias_and, gelu_and_respond};
 use crate::weights::Weights;
 
@@ -118,16 +118,15 @@ impl ConvNextBlock {
         let mixed = mix.run(values.values(), length);
 
         let product = |a: &[f32], weight: &HostTensor, depth: usize, columns: usize| {
-            let mut c = vec![0.0; rows * columns];
-            let product = Product {
+            let right = Panels::new(weight.values(), [depth, columns], [1, depth]);
+            let (left, finish) = (Matrix::new(a, depth), Finish::default());
+            Product {
+                left,
                 rows,
-                columns,
-                depth,
-                a: (a, depth),
-                b: (weight.values(), 1, depth),
-            };
-            product.write(&mut c, columns, true);
-            c
+                right: &right,
+                finish,
+            }
+            .matrix()
         };
         let expand = HostTensor::of(&self.expand.val())?;
         let mut hidden = product(&mixed, &expand, dim, hidden_dim);
@@ -150,7 +149,7 @@ impl ConvNextBlock {
             vector(&self.contract_bias)?.values(),
             values.values(),
         );
-        Some(from_host(output, [batch, length, dim], &input.device()))
+        Some(from_host(output, [batch, length, dim]))
     }
 }
 

@@ -50,7 +50,7 @@ impl SqueezeExcite {
         ) {
             let shape = values.dims();
             let output = gate_and_add(host.values(), gates.values(), rest.values(), shape[0]);
-            return from_host(output, shape, &values.device());
+            return from_host(output, shape);
         }
         values * gates + rest
     }
@@ -72,7 +72,7 @@ impl SqueezeExcite {
         ) {
             let offset = offset.values().first().copied().unwrap_or_default();
             let context = attended_mean(host.values(), key.values(), offset, batch);
-            return from_host(context, [batch, 1, 1, dim], &values.device());
+            return from_host(context, [batch, 1, 1, dim]);
         }
         let pixels = height * width;
         let keys = self.to_k.forward(values.clone());

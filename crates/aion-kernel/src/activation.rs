@@ -1,0 +1,68 @@
+//! Element-wise functions that follow a product or a convolution.
+
+use burn::tensor::{Tensor, activation};
+use pulp::Simd;
+use pulp::bytemuck::cast_slice_mut;
+
+use crate::simd::{elu, gelu, silu};
+
+/// What is done to a result before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    Linear,
+    /// Exponential linear unit.
+    Elu,
+    /// `x Φ(x)`, Φ being the normal distribution's.
+    Gelu,
+    /// `x / (1 + exp(-x))`
+    Silu,
+}
+
+impl Activation {
+    /// The same in burn's operations, on every device and with gradients.
+    pub fn of<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
+        match self {
+            Activation::Linear => input,
+            // The exponential of large values never enters, so that their gradient is not infinity
+            // times zero.
+            Activation::Elu => {
+                let negative = input.clone().clamp_max(0.0).exp() - 1.0;
+                activation::relu(input) + negative
+            }
+            Activation::Gelu => activation::gelu(input),
+            Activation::Silu => activation::silu(input),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn apply(self, x: f32) -> f32 {
+        match self {
+            Activation::Linear => x,
+            Activation::Elu => elu(x),
+            Activation::Gelu => gelu(x),
+            Activation::Silu => silu(x),
+        }
+    }
+
+    /// Of every value of `values`, one loop a kind.
+    #[inline(always)]
+    pub(crate) fn apply_all(self, values: &mut [f32]) {
+        match self {
+            Activation::Linear => {}
+            Activation::Elu => values.iter_mut().for_each(|x| *x = elu(*x)),
+            Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(*x)),
+            Activation::Silu => values.iter_mut().for_each(|x| *x = silu(*x)),
+        }
+    }
+
+    /// Of every lane.
+    #[inline(always)]
+    pub(crate) fn lanes<S: Simd>(self, lanes: S::f32s) -> S::f32s {
+        let mut lanes = [lanes];
+        self.apply_all(cast_slice_mut(&mut lanes));
+        let [lanes] = lanes;
+        lanes
+    }
+}

@@ -1,0 +1,79 @@
+//! What the machine could do at best: the measure that kernels are held against.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use pulp::bytemuck::cast_slice_mut;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::aligned::Aligned;
+use crate::product::multiply;
+use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
+
+/// Times a measurement is repeated; the best counts.
+const REPEATS: usize = 5;
+/// Depth of the tile whose factors lie in the nearest cache.
+const DEPTH: usize = 256;
+/// Tiles timed together.
+const TILES: usize = 4096;
+/// Values of each array of the stream: far more than the caches hold.
+const STREAM: usize = 1 << 25;
+
+/// Floating-point operations a second of all threads together, of products whose factors lie in the
+/// nearest cache.
+pub fn product_peak() -> f64 {
+    let threads = rayon::current_num_threads();
+    let run = || {
+        let start = Instant::now();
+        let done = (0..threads)
+            .into_par_iter()
+            .map(|_| Arch::new().dispatch(InCache));
+        done.sum::<f64>() / start.elapsed().as_secs_f64()
+    };
+    (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
+}
+
+/// Bytes a second that all threads together read and write when they copy.
+pub fn stream_peak() -> f64 {
+    let from = vec![1.0f32; STREAM];
+    let mut to = vec![0.0f32; STREAM];
+    let mut run = || {
+        let start = Instant::now();
+        let chunks = to.par_chunks_mut(1 << 20).zip(from.par_chunks(1 << 20));
+        chunks.for_each(|(to, from)| to.copy_from_slice(from));
+        (2 * size_of::<f32>() * STREAM) as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
+}
+
+/// A tile's product again and again; gives the operations done.
+struct InCache;
+
+impl WithSimd for InCache {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        match tile_rows::<S>() {
+            MANY_ROWS => repeat::<S, MANY_ROWS>(simd),
+            _ => repeat::<S, FEW_ROWS>(simd),
+        }
+    }
+}
+
+#[inline(always)]
+fn repeat<S: Simd, const ROWS: usize>(simd: S) -> f64 {
+    let rows = vec![[0.5f32; ROWS]; DEPTH];
+    let width = VECTORS * S::F32_LANES;
+    let mut columns = Aligned::zeros(DEPTH * width);
+    let columns: &mut [Lanes<S>] = cast_slice_mut(columns.as_mut_slice());
+    for _ in 0..TILES {
+        black_box(multiply::<S, ROWS>(
+            simd,
+            black_box(&rows),
+            black_box(columns),
+        ));
+    }
+    (2 * ROWS * width * DEPTH * TILES) as f64
+}
