@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
 
-use crate::simd::{elu, gelu, silu};
+use crate::simd::{elu, elu_slope, gelu, gelu_slope, silu, silu_slope};
 
 /// What is done to a result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +54,17 @@ impl Activation {
             Activation::Elu => values.iter_mut().for_each(|x| *x = elu(*x)),
             Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(*x)),
             Activation::Silu => values.iter_mut().for_each(|x| *x = silu(*x)),
+        }
+    }
+
+    /// The derivative at every value, in its place.
+    #[inline(always)]
+    pub(crate) fn slopes(self, values: &mut [f32]) {
+        match self {
+            Activation::Linear => values.fill(1.0),
+            Activation::Elu => values.iter_mut().for_each(|x| *x = elu_slope(*x)),
+            Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu_slope(*x)),
+            Activation::Silu => values.iter_mut().for_each(|x| *x = silu_slope(*x)),
         }
     }
 

@@ -28,9 +28,10 @@ pub(crate) trait Gradient<const N: usize>: Send + Sync + fmt::Debug + 'static {
     fn backward(&self, output: &[f32], wanted: [bool; N]) -> [Option<Vec<f32>>; N];
 }
 
-/// The inputs of an operation.
+/// The inputs of an operation, all in the CPU's memory.
 pub(crate) struct Inputs<const N: usize> {
     hosts: [HostTensor; N],
+    /// `None` where no input wants a gradient.
     tracked: Option<[Tracked; N]>,
 }
 

@@ -159,6 +159,28 @@ pub(crate) fn silu(x: f32) -> f32 {
     x * logistic(x)
 }
 
+/// The derivative of [`silu`].
+#[inline(always)]
+pub(crate) fn silu_slope(x: f32) -> f32 {
+    let share = logistic(x);
+    share * (1.0 + x * (1.0 - share))
+}
+
+/// The derivative of [`elu`].
+#[inline(always)]
+pub(crate) fn elu_slope(x: f32) -> f32 {
+    exp_nonpositive(x.min(0.0))
+}
+
+/// The derivative of [`gelu`].
+#[inline(always)]
+pub(crate) fn gelu_slope(x: f32) -> f32 {
+    // 1 / √(2π)
+    const PEAK: f32 = 0.398_942_3;
+    let below = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+    below + x * PEAK * exp_nonpositive(-0.5 * x * x)
+}
+
 /// `1 / (1 + exp(-x))`
 #[inline(always)]
 pub(crate) fn logistic(x: f32) -> f32 {

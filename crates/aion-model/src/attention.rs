@@ -83,27 +83,38 @@ impl SelfAttention {
         }
     }
 
-    /// Softmax attention; with `causal`, rows see none that come later in their group.
+    /// `rows + attention(norm(rows))`; with `causal`, rows see none that come later in their group.
     ///
     /// # Shapes
     /// `(rows, dim)` → `(rows, dim)`
-    pub(crate) fn forward(&self, input: Tensor<2>, groups: &Segments, causal: bool) -> Tensor<2> {
-        let qkv = self.qkv.forward(input);
+    pub(crate) fn forward(
+        &self,
+        rows: Tensor<2>,
+        norm: &LayerNorm,
+        groups: &Segments,
+        causal: bool,
+    ) -> Tensor<2> {
+        let qkv = self.qkv.forward_normed(norm, rows.clone());
         let part = |part| columns(&qkv, part, self.dim);
         let [queries, keys] = normalise(&self.norms, part(0), part(1));
         let values = attend(queries, keys, part(2), (groups, groups), self.heads, causal);
-        self.proj.forward(values)
+        self.proj.forward_onto(values, rows)
     }
 
-    /// Attention with equal weight on every row of the group. Values and projection are linear,
+    /// The same with equal weight on every row of the group. Values and projection are linear,
     /// so they are applied to the group's mean row instead of to each row.
     ///
     /// # Shapes
     /// `(rows, dim)` → `(rows, dim)`
-    pub(crate) fn forward_uniform(&self, input: Tensor<2>, groups: &Segments) -> Tensor<2> {
-        let mean = means(input, groups);
+    pub(crate) fn forward_uniform(
+        &self,
+        rows: Tensor<2>,
+        norm: &LayerNorm,
+        groups: &Segments,
+    ) -> Tensor<2> {
+        let mean = means(norm.forward(rows.clone()), groups);
         let values = self.qkv.forward_part(mean, 2 * self.dim..3 * self.dim);
-        spread(self.proj.forward(values), groups)
+        rows + spread(self.proj.forward(values), groups)
     }
 }
 
@@ -135,19 +146,22 @@ impl CrossAttention {
         }
     }
 
+    /// `rows + attention(norm(rows), norm(context))`, a norm for either.
+    ///
     /// # Shapes
     /// `(rows, dim)`, context `(context rows, dim)` → `(rows, dim)`
     pub(crate) fn forward(
         &self,
-        input: Tensor<2>,
+        rows: Tensor<2>,
         context: Tensor<2>,
+        norms: [&LayerNorm; 2],
         objects: (&Segments, &Segments),
     ) -> Tensor<2> {
-        let queries = self.q.forward(input);
-        let kv = self.kv.forward(context);
+        let queries = self.q.forward_normed(norms[0], rows.clone());
+        let kv = self.kv.forward_normed(norms[1], context);
         let [queries, keys] = normalise(&self.norms, queries, columns(&kv, 0, self.dim));
         let values = columns(&kv, 1, self.dim);
         let values = attend(queries, keys, values, objects, self.heads, false);
-        self.proj.forward(values)
+        self.proj.forward_onto(values, rows)
     }
 }

@@ -44,11 +44,8 @@ impl EncoderBlock {
     /// # Shapes
     /// `(rows, dim)` → `(rows, dim)`
     pub(crate) fn forward(&self, rows: Tensor<2>, objects: &Segments) -> Tensor<2> {
-        let attended = self
-            .attn
-            .forward(self.norm1.forward(rows.clone()), objects, false);
-        let rows = rows + attended;
-        rows.clone() + self.mlp.forward(self.norm2.forward(rows))
+        let rows = self.attn.forward(rows, &self.norm1, objects, false);
+        self.mlp.forward(rows, &self.norm2)
     }
 }
 
@@ -95,17 +92,13 @@ impl DecoderBlock {
         attention: &TargetAttention,
         objects: (&Segments, &Segments),
     ) -> Tensor<2> {
-        let normed = self.norm1.forward(rows.clone());
-        let attended = match attention {
-            TargetAttention::Uniform(groups) => self.self_attn.forward_uniform(normed, groups),
-            TargetAttention::Softmax(groups, causal) => {
-                self.self_attn.forward(normed, groups, *causal)
-            }
+        let (own, norm) = (&self.self_attn, &self.norm1);
+        let rows = match attention {
+            TargetAttention::Uniform(groups) => own.forward_uniform(rows, norm, groups),
+            TargetAttention::Softmax(groups, causal) => own.forward(rows, norm, groups, *causal),
         };
-        let rows = rows + attended;
-        let queries = self.query_norm.forward(rows.clone());
-        let context = self.context_norm.forward(context);
-        let rows = rows + self.cross_attn.forward(queries, context, objects);
-        rows.clone() + self.mlp.forward(self.norm2.forward(rows))
+        let norms = [&self.query_norm, &self.context_norm];
+        let rows = self.cross_attn.forward(rows, context, norms, objects);
+        self.mlp.forward(rows, &self.norm2)
     }
 }

@@ -1,11 +1,11 @@
 //! Feed-forward layers, plain or gated (Shazeer 2020).
 
-use aion_kernel::layer::Linear;
-use aion_kernel::{Init, Weights};
+use aion_kernel::layer::{GatedProduct, LayerNorm, Linear};
+use aion_kernel::{Activation, Init, Weights};
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
-use crate::config::{Activation, ModelConfig};
+use crate::config::{self, ModelConfig};
 
 /// `fc2(act(fc1 x))`, or `fc2(act(fc1 x) · fc3 x)` when gated.
 #[derive(Module, Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Mlp {
     fc1: Linear,
     fc2: Linear,
     fc3: Option<Linear>,
+    #[module(skip)]
+    gated: GatedProduct,
     #[module(skip)]
     activation: Activation,
 }
@@ -28,22 +30,30 @@ impl Mlp {
             fc1: linear("fc1", dim, hidden),
             fc2: linear("fc2", hidden, dim),
             fc3: config.gated_mlp.then(|| linear("fc3", dim, hidden)),
-            activation: config.act_layer,
+            gated: GatedProduct::default(),
+            activation: match config.act_layer {
+                config::Activation::SiLU => Activation::Silu,
+                config::Activation::GELU => Activation::Gelu,
+            },
         }
     }
 
+    /// `rows + mlp(norm(rows))`
+    ///
     /// # Shapes
     /// `(rows, dim)` → `(rows, dim)`
-    pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let hidden = self.fc1.forward(input.clone());
-        let hidden = match self.activation {
-            Activation::SiLU => activation::silu(hidden),
-            Activation::GELU => activation::gelu(hidden),
-        };
+    pub(crate) fn forward(&self, rows: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
         let hidden = match &self.fc3 {
-            Some(gate) => hidden * gate.forward(input),
-            None => hidden,
+            Some(fc3) => {
+                let maps = [&self.fc1, fc3];
+                self.gated
+                    .forward_normed(norm, rows.clone(), maps, self.activation)
+            }
+            None => {
+                let hidden = self.fc1.forward_normed(norm, rows.clone());
+                self.activation.of(hidden)
+            }
         };
-        self.fc2.forward(hidden)
+        self.fc2.forward_onto(hidden, rows)
     }
 }

@@ -5,7 +5,13 @@ use std::ops::Range;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::LayerNorm;
+use crate::activation::Activation;
+use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
+use crate::memory::{Derived, HostTensor, from_host};
+use crate::product::{Finish, Left, Matrix, Panels, Product, Transposed};
+use crate::rows::column_sums;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`, the weight stored `(outputs, inputs)`.
@@ -13,6 +19,15 @@ use crate::weights::Weights;
 pub struct Linear {
     weight: Param<Tensor<2>>,
     bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    packed: Packed,
+}
+
+/// The weight as products read it, kept between calls: whole, and the part last asked for.
+#[derive(Debug, Clone, Default)]
+struct Packed {
+    whole: Derived<Panels>,
+    part: Derived<Panels>,
 }
 
 impl Linear {
@@ -21,14 +36,14 @@ impl Linear {
         Linear {
             weight: weights.param("weight", [outputs, inputs], init),
             bias: bias.then(|| weights.param("bias", [outputs], Init::Constant(0.0))),
+            packed: Packed::default(),
         }
     }
 
     /// # Shapes
     /// `(…, inputs)` → `(…, outputs)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let bias = self.bias.as_ref().map(Param::val);
-        affine(input, self.weight.val(), bias)
+        affine_kept(input, self.weight.val(), self.bias(), &self.packed.whole)
     }
 
     /// Only the outputs `outputs`, at their share of the cost.
@@ -41,24 +56,318 @@ impl Linear {
         outputs: Range<usize>,
     ) -> Tensor<D> {
         let weight = self.weight.val().slice([outputs.clone()]);
-        let bias = self.bias.as_ref().map(|bias| bias.val().slice([outputs]));
-        affine(input, weight, bias)
+        let bias = self.bias().map(|bias| bias.slice([outputs]));
+        affine_kept(input, weight, bias, &self.packed.part)
+    }
+
+    /// Of rows that are normalised first, without their standing in memory.
+    ///
+    /// # Shapes
+    /// `(rows, inputs)` → `(rows, outputs)`
+    pub fn forward_normed(&self, norm: &LayerNorm, input: Tensor<2>) -> Tensor<2> {
+        let finish = Finish::default();
+        let fused = norm.on_rows(&input, |left| self.on_host(left, input.dims()[0], finish));
+        match fused {
+            Some(output) => output,
+            None => self.forward(norm.forward(input)),
+        }
+    }
+
+    /// Added to other rows.
+    ///
+    /// # Shapes
+    /// `(rows, inputs)`, rest `(rows, outputs)` → `(rows, outputs)`
+    pub fn forward_onto(&self, input: Tensor<2>, rest: Tensor<2>) -> Tensor<2> {
+        let [rows, inputs] = input.dims();
+        if let (Some(host), Some(onto)) = (HostTensor::of(&input), HostTensor::of(&rest)) {
+            let finish = Finish {
+                rest: Some((onto.values(), rest.dims()[1])),
+                ..Finish::default()
+            };
+            let left = Matrix::new(host.values(), inputs);
+            if let Some(output) = self.on_host(left, rows, finish) {
+                return output;
+            }
+        }
+        rest + self.forward(input)
+    }
+
+    fn bias(&self) -> Option<Tensor<1>> {
+        self.bias.as_ref().map(Param::val)
+    }
+
+    /// `None` where parameters are elsewhere or want a gradient.
+    fn on_host(&self, left: impl Left, rows: usize, finish: Finish<'_>) -> Option<Tensor<2>> {
+        let weight = HostTensor::of(&self.weight.val())?;
+        let [outputs, inputs] = weight.dims();
+        let bias = match &self.bias {
+            Some(bias) => Some(HostTensor::of(&bias.val())?),
+            None => None,
+        };
+        let right = self
+            .packed
+            .whole
+            .get(&weight, |weight| transposed(weight, [outputs, inputs]));
+        let finish = Finish {
+            bias: bias.as_ref().map(HostTensor::values),
+            ..finish
+        };
+        let product = Product {
+            left,
+            rows,
+            right: &right,
+            finish,
+        };
+        Some(from_host(product.matrix(), [rows, outputs]))
     }
 }
 
-fn affine<const D: usize>(
+/// Two linear maps of one input: `act(x W₁ᵀ) · (x W₂ᵀ)`, gated units (Shazeer 2020).
+#[derive(Debug, Clone, Default)]
+pub struct GatedProduct {
+    packed: Derived<(HostTensor, Panels)>,
+}
+
+impl GatedProduct {
+    /// Of rows that are normalised first. Both maps have no bias where this pays.
+    ///
+    /// # Shapes
+    /// `(rows, inputs)` → `(rows, outputs)`
+    pub fn forward_normed(
+        &self,
+        norm: &LayerNorm,
+        input: Tensor<2>,
+        maps: [&Linear; 2],
+        activation: Activation,
+    ) -> Tensor<2> {
+        let rows = input.dims()[0];
+        let fused = norm.on_rows(&input, |left| self.on_host(left, rows, maps, activation));
+        if let Some(output) = fused {
+            return output;
+        }
+        let normed = norm.forward(input);
+        let [first, second] = maps.map(|map| map.forward(normed.clone()));
+        gate(first, second, activation)
+    }
+
+    fn on_host(
+        &self,
+        left: impl Left,
+        rows: usize,
+        maps: [&Linear; 2],
+        activation: Activation,
+    ) -> Option<Tensor<2>> {
+        if maps.iter().any(|map| map.bias.is_some()) {
+            return None;
+        }
+        let [first, second] = maps.map(|map| HostTensor::of(&map.weight.val()));
+        let (first, second) = (first?, second?);
+        let [outputs, inputs] = first.dims();
+        // Both weights are held, so that neither can change unseen.
+        let packed = self.packed.get(&first, |weight| {
+            let pair = [weight, second.values()];
+            let panels = Panels::paired(pair, [inputs, outputs], [1, inputs]);
+            (second.clone(), panels)
+        });
+        let fresh;
+        let right = if packed.0.is_same(&second) {
+            &packed.1
+        } else {
+            let pair = [first.values(), second.values()];
+            fresh = Panels::paired(pair, [inputs, outputs], [1, inputs]);
+            &fresh
+        };
+        let finish = Finish {
+            activation,
+            gated: true,
+            ..Finish::default()
+        };
+        let product = Product {
+            left,
+            rows,
+            right,
+            finish,
+        };
+        Some(from_host(product.matrix(), [rows, outputs]))
+    }
+}
+
+/// `x Wᵀ + b` for a weight `(outputs, inputs)` that is no layer's own.
+///
+/// # Shapes
+/// `(…, inputs)` → `(…, outputs)`
+pub fn affine<const D: usize>(
     input: Tensor<D>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
+    affine_kept(input, weight, bias, &Derived::default())
+}
+
+fn affine_kept<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    packed: &Derived<Panels>,
+) -> Tensor<D> {
     let mut dims = input.dims();
     let inputs = dims[D - 1];
     let rows: usize = dims[..D - 1].iter().product();
-    let output = input.reshape([rows, inputs]).matmul(weight.transpose());
-    let output = match bias {
-        Some(bias) => output + bias.unsqueeze(),
-        None => output,
+    let flat: Tensor<2> = input.reshape([rows, inputs]);
+    let output = match &bias {
+        None => {
+            let inputs = Inputs::of([Input::of(&flat), Input::of(&weight)]);
+            inputs.map(|inputs| product(inputs, packed))
+        }
+        Some(bias) => {
+            let inputs = Inputs::of([Input::of(&flat), Input::of(&weight), Input::of(bias)]);
+            inputs.map(|inputs| product_with_bias(inputs, packed))
+        }
     };
+    let output = output.unwrap_or_else(|| composed(flat, weight, bias));
     dims[D - 1] = output.dims()[1];
     output.reshape(dims)
+}
+
+/// The same in burn's operations, on every device and with gradients.
+fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let output = input.matmul(weight.transpose());
+    match bias {
+        Some(bias) => output + bias.unsqueeze(),
+        None => output,
+    }
+}
+
+/// Panels of the transpose of a weight `(outputs, inputs)`.
+fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2]) -> Panels {
+    Panels::new(weight, [inputs, outputs], [1, inputs])
+}
+
+fn product(factors: Inputs<2>, packed: &Derived<Panels>) -> Tensor<2> {
+    let [input, weight] = factors.hosts();
+    let (output, shape) = multiply(input, weight, None, packed, factors.is_tracked());
+    factors.result(output, shape, |[input, weight]| LinearGradient {
+        input,
+        weight,
+    })
+}
+
+fn product_with_bias(factors: Inputs<3>, packed: &Derived<Panels>) -> Tensor<2> {
+    let [input, weight, bias] = factors.hosts();
+    let bias = Some(bias.values());
+    let (output, shape) = multiply(input, weight, bias, packed, factors.is_tracked());
+    factors.result(output, shape, |[input, weight, _]| LinearGradient {
+        input,
+        weight,
+    })
+}
+
+fn multiply(
+    input: &HostTensor,
+    weight: &HostTensor,
+    bias: Option<&[f32]>,
+    packed: &Derived<Panels>,
+    tracked: bool,
+) -> (Vec<f32>, [usize; 2]) {
+    let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
+    let pack = |weight: &[f32]| transposed(weight, [outputs, inputs]);
+    // Training changes weights where they lie, at every step: nothing is kept then.
+    let right = match tracked {
+        true => std::sync::Arc::new(pack(weight.values())),
+        false => packed.get(weight, pack),
+    };
+    let product = Product {
+        left: Matrix::new(input.values(), inputs),
+        rows,
+        right: &right,
+        finish: Finish {
+            bias,
+            ..Finish::default()
+        },
+    };
+    (product.matrix(), [rows, outputs])
+}
+
+#[derive(Debug)]
+struct LinearGradient {
+    /// `(rows, inputs)`
+    input: HostTensor,
+    /// `(outputs, inputs)`
+    weight: HostTensor,
+}
+
+impl LinearGradient {
+    /// `dY W`
+    fn of_input(&self, output: &[f32]) -> Vec<f32> {
+        let [outputs, inputs] = self.weight.dims();
+        let right = Panels::new(self.weight.values(), [outputs, inputs], [inputs, 1]);
+        let product = Product {
+            left: Matrix::new(output, outputs),
+            rows: output.len() / outputs,
+            right: &right,
+            finish: Finish::default(),
+        };
+        product.matrix()
+    }
+
+    /// `dYᵀ X`
+    fn of_weight(&self, output: &[f32]) -> Vec<f32> {
+        let ([rows, inputs], [outputs, _]) = (self.input.dims(), self.weight.dims());
+        let right = Panels::new(self.input.values(), [rows, inputs], [inputs, 1]);
+        let product = Product {
+            left: Transposed::new(output, outputs),
+            rows: outputs,
+            right: &right,
+            finish: Finish::default(),
+        };
+        product.matrix()
+    }
+}
+
+impl Gradient<2> for LinearGradient {
+    fn backward(&self, output: &[f32], [input, weight]: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        [
+            input.then(|| self.of_input(output)),
+            weight.then(|| self.of_weight(output)),
+        ]
+    }
+}
+
+impl Gradient<3> for LinearGradient {
+    fn backward(&self, output: &[f32], [input, weight, bias]: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let outputs = self.weight.dims::<2>()[0];
+        [
+            input.then(|| self.of_input(output)),
+            weight.then(|| self.of_weight(output)),
+            bias.then(|| column_sums(output, outputs)),
+        ]
+    }
+}
+
+/// `act(x) · y`, element by element.
+///
+/// # Shapes
+/// `(rows, columns)` twice → the same
+pub fn gate(first: Tensor<2>, second: Tensor<2>, activation: Activation) -> Tensor<2> {
+    let shape = first.dims();
+    let Some(inputs) = Inputs::of([Input::of(&first), Input::of(&second)]) else {
+        return activation.of(first) * second;
+    };
+    let [x, y] = inputs.hosts();
+    let output = crate::rows::gated(x.values(), y.values(), activation);
+    inputs.result(output, shape, |[x, y]| GateGradient { x, y, activation })
+}
+
+#[derive(Debug)]
+struct GateGradient {
+    x: HostTensor,
+    y: HostTensor,
+    activation: Activation,
+}
+
+impl Gradient<2> for GateGradient {
+    fn backward(&self, output: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        let (x, y) = (self.x.values(), self.y.values());
+        crate::rows::gated_backward(x, y, output, self.activation).map(Some)
+    }
 }

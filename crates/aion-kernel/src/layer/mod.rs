@@ -9,5 +9,8 @@ mod norm;
 pub use conv::{Conv2d, ConvTranspose2d, convolve_with};
 pub use convnext::ConvNextBlock;
 pub use gate::SqueezeExcite;
-pub use linear::Linear;
+pub use linear::{GatedProduct, Linear, affine, gate};
 pub use norm::{BatchNorm2d, LayerNorm};
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
+use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
+use crate::memory::HostTensor;
+use crate::product::Normalized;
+use crate::rows;
 use crate::weights::Weights;
 
 /// Layer normalisation over the last axis.
@@ -38,12 +42,55 @@ impl LayerNorm {
     /// # Shapes
     /// `(…, dim)` → `(…, dim)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        module::layer_norm(
-            input,
-            self.weight.val(),
-            Some(self.bias.val()),
-            self.epsilon,
-        )
+        let (scale, shift) = (self.weight.val(), self.bias.val());
+        let inputs = [Input::of(&input), Input::of(&scale), Input::of(&shift)];
+        let Some(inputs) = Inputs::of(inputs) else {
+            return module::layer_norm(input, scale, Some(shift), self.epsilon);
+        };
+        let epsilon = self.epsilon as f32;
+        let [values, scale, shift] = inputs.hosts();
+        let affine = [scale.values(), shift.values()];
+        let output = rows::normalize(values.values(), affine, epsilon);
+        inputs.result(output, input.dims(), |[values, scale, _]| NormGradient {
+            values,
+            scale,
+            epsilon,
+        })
+    }
+
+    /// Other parameters, as they are.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, weight: Tensor<1>, bias: Tensor<1>) {
+        self.weight = Param::initialized(burn::module::ParamId::new(), weight);
+        self.bias = Param::initialized(burn::module::ParamId::new(), bias);
+    }
+
+    /// What `then` makes of the normalised rows as the left factor of a product; `None` where rows or
+    /// parameters are not in the CPU's memory or want a gradient.
+    pub(super) fn on_rows<R>(
+        &self,
+        input: &Tensor<2>,
+        then: impl FnOnce(Normalized<'_>) -> Option<R>,
+    ) -> Option<R> {
+        let input = HostTensor::of(input)?;
+        let scale = HostTensor::of(&self.weight.val())?;
+        let shift = HostTensor::of(&self.bias.val())?;
+        let affine = [scale.values(), shift.values()];
+        then(Normalized::new(input.values(), affine, self.epsilon as f32))
+    }
+}
+
+#[derive(Debug)]
+struct NormGradient {
+    values: HostTensor,
+    scale: HostTensor,
+    epsilon: f32,
+}
+
+impl Gradient<3> for NormGradient {
+    fn backward(&self, output: &[f32], _: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let (values, scale) = (self.values.values(), self.scale.values());
+        rows::normalize_backward(values, scale, self.epsilon, output).map(Some)
     }
 }
 

@@ -1,0 +1,148 @@
+//! Layers on the CPU against burn's operations, results and gradients.
+
+use burn::tensor::{Device, Distribution, Tensor, TensorData, module};
+
+use super::*;
+use crate::activation::Activation;
+use crate::init::Init;
+use crate::weights::Weights;
+
+pub(super) fn draw<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+}
+
+/// Fails unless two tensors agree within `tolerance` of the largest value.
+pub(super) fn assert_close(found: TensorData, expected: TensorData, tolerance: f32, what: &str) {
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    let expected: Vec<f32> = expected.iter::<f32>().collect();
+    let largest = expected.iter().fold(1e-6f32, |max, x| max.max(x.abs()));
+    for (found, expected) in found.iter::<f32>().zip(expected) {
+        let error = (found - expected).abs();
+        assert!(error <= tolerance * largest, "{what}: {found} {expected}");
+    }
+}
+
+/// Result and gradients of two forms of an operation, under one random gradient of the result.
+pub(super) fn assert_same<const D: usize>(
+    inputs: &[Tensor<D>],
+    ours: impl Fn(&[Tensor<D>]) -> Tensor<D>,
+    burns: impl Fn(&[Tensor<D>]) -> Tensor<D>,
+    what: &str,
+) {
+    let run = |operation: &dyn Fn(&[Tensor<D>]) -> Tensor<D>, weight: Option<Tensor<D>>| {
+        let tracked = inputs.iter().map(|x| x.clone().autodiff().require_grad());
+        let tracked: Vec<Tensor<D>> = tracked.collect();
+        let output = operation(&tracked);
+        let weight = weight.unwrap_or_else(|| draw(output.dims()));
+        let loss = (output.clone() * weight.clone().autodiff()).sum();
+        let gradients = loss.backward();
+        let found = tracked
+            .iter()
+            .map(|x| x.grad(&gradients).expect("a gradient").into_data());
+        let found: Vec<TensorData> = found.collect();
+        (output.without_autodiff().into_data(), found, weight)
+    };
+    let (expected, expected_gradients, weight) = run(&burns, None);
+    let (found, gradients, _) = run(&ours, Some(weight));
+    assert_close(found, expected.clone(), 1e-5, what);
+    assert_close(ours(inputs).into_data(), expected, 1e-5, what);
+    for (index, (found, expected)) in gradients.into_iter().zip(expected_gradients).enumerate() {
+        assert_close(found, expected, 1e-4, &format!("{what}: gradient {index}"));
+    }
+}
+
+#[test]
+fn affine_maps_are_burns() {
+    for [rows, inputs, outputs] in [[1, 3, 2], [70, 33, 48], [200, 17, 5]] {
+        let tensors = [
+            draw([rows, inputs]),
+            draw([outputs, inputs]),
+            draw([1, outputs]),
+        ];
+        assert_same(
+            &tensors,
+            |t| {
+                affine(
+                    t[0].clone(),
+                    t[1].clone(),
+                    Some(t[2].clone().squeeze_dim(0)),
+                )
+            },
+            |t| t[0].clone().matmul(t[1].clone().transpose()) + t[2].clone(),
+            "with a bias",
+        );
+        assert_same(
+            &tensors[..2],
+            |t| affine(t[0].clone(), t[1].clone(), None),
+            |t| t[0].clone().matmul(t[1].clone().transpose()),
+            "without",
+        );
+    }
+}
+
+#[test]
+fn norms_are_burns() {
+    for [rows, dim] in [[1, 16], [130, 33], [70, 768]] {
+        let tensors = [draw([rows, dim]), draw([1, dim]), draw([1, dim])];
+        let norm = |t: &[Tensor<2>]| {
+            let mut norm = LayerNorm::new(&Weights::seeded(1, &Device::flex()), dim, 1e-6, true);
+            norm.set(t[1].clone().squeeze_dim(0), t[2].clone().squeeze_dim(0));
+            norm.forward(t[0].clone())
+        };
+        let burns = |t: &[Tensor<2>]| {
+            let [scale, shift] = [1, 2].map(|at: usize| t[at].clone().squeeze_dim(0));
+            module::layer_norm(t[0].clone(), scale, Some(shift), 1e-6)
+        };
+        assert_same(&tensors, norm, burns, "norm");
+    }
+}
+
+#[test]
+fn gates_are_burns() {
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Elu] {
+        assert_same(
+            &[draw([33, 70]) * 3.0, draw([33, 70])],
+            |t| gate(t[0].clone(), t[1].clone(), activation),
+            |t| activation.of(t[0].clone()) * t[1].clone(),
+            "gate",
+        );
+    }
+}
+
+#[test]
+fn fused_products_are_the_composed_ones() {
+    let weights = Weights::seeded(2, &Device::flex());
+    let [rows, dim, hidden] = [45, 40, 70];
+    let linear = |name: &str, from, to, bias| {
+        Linear::new(&weights.at(name), from, to, bias, Init::Normal(0.3))
+    };
+    let norm = LayerNorm::new(&weights.at("norm"), dim, 1e-6, true);
+    let input = draw([rows, dim]) * 2.0 + 1.0;
+    let maps = [
+        linear("a", dim, hidden, false),
+        linear("b", dim, hidden, false),
+    ];
+    let normed = norm.forward(input.clone());
+    let [first, second] = maps.each_ref().map(|map| map.forward(normed.clone()));
+    let expected = gate(first, second, Activation::Silu);
+    let pair = [&maps[0], &maps[1]];
+    let product = GatedProduct::default();
+    let found = product.forward_normed(&norm, input.clone(), pair, Activation::Silu);
+    assert_close(
+        found.clone().into_data(),
+        expected.into_data(),
+        1e-5,
+        "gated",
+    );
+
+    for bias in [false, true] {
+        let down = linear(&format!("c{bias}"), hidden, dim, bias);
+        let expected = input.clone() + down.forward(found.clone());
+        let onto = down.forward_onto(found.clone(), input.clone());
+        assert_close(onto.into_data(), expected.into_data(), 1e-5, "onto");
+        let up = linear(&format!("d{bias}"), dim, hidden, bias);
+        let expected = up.forward(normed.clone());
+        let found = up.forward_normed(&norm, input.clone());
+        assert_close(found.into_data(), expected.into_data(), 1e-5, "normed");
+    }
+}
