@@ -1,9 +1,12 @@
 //! Memory that begins at a cache line, so that no vector straddles two.
 
+/// Values of a cache line.
+pub(crate) const LINE: usize = 16;
+
 /// A cache line.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
-struct Line([f32; 16]);
+struct Line([f32; LINE]);
 
 /// Single-precision values whose first lies at a cache line.
 #[derive(Debug, Default)]
@@ -15,7 +18,7 @@ pub(crate) struct Aligned {
 impl Aligned {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        let lines = vec![Line([0.0; 16]); len.div_ceil(16)];
+        let lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
         Aligned { lines, len }
     }
 

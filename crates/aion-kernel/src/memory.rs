@@ -101,6 +101,18 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
+/// A vector of `len` values, all of which `fill` writes: memory is not cleared before.
+///
+/// # Safety
+/// `fill` writes every value.
+pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    fill(Shared(values.as_mut_ptr()));
+    // SAFETY: there is room for so many, and the caller promises that all are written.
+    unsafe { values.set_len(len) };
+    values
+}
+
 /// Something derived from a parameter (a packed or transformed weight), made once.
 ///
 /// The parameter's memory is held beside it, so that nothing can change it in place; a parameter

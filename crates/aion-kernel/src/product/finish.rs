@@ -72,8 +72,9 @@ impl Finish<'_> {
 }
 
 #[inline(always)]
-pub(super) fn add<S: Simd>(simd: S, a: Lanes<S>, b: Lanes<S>) -> Lanes<S> {
-    std::array::from_fn(|vector| simd.add_f32s(a[vector], b[vector]))
+pub(crate) fn add<S: Simd>(simd: S, a: Lanes<S>, b: Lanes<S>) -> Lanes<S> {
+    let ([a, c], [b, d]) = (a, b);
+    [simd.add_f32s(a, b), simd.add_f32s(c, d)]
 }
 
 /// The values, and zeros where there are fewer than a tile's columns.

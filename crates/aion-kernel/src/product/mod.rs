@@ -13,9 +13,9 @@ mod part;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::memory::Shared;
+use crate::memory::{Shared, filled};
 
-pub(crate) use finish::{Finish, load, store};
+pub(crate) use finish::{Finish, add, load, store};
 pub(crate) use left::{Left, Matrix, Normalized, Transposed};
 pub(crate) use panels::Panels;
 use part::Part;
@@ -41,9 +41,11 @@ impl<L: Left> Product<'_, L> {
     /// The result as a matrix of its own, `(rows, columns)`.
     pub(crate) fn matrix(&self) -> Vec<f32> {
         let columns = self.columns();
-        let mut output = vec![0.0; self.rows * columns];
-        self.write(&mut output, columns);
-        output
+        if self.finish.accumulate || self.right.depth() == 0 {
+            return vec![0.0; self.rows * columns];
+        }
+        // SAFETY: without accumulation, every row and column is written before it is read.
+        unsafe { filled(self.rows * columns, |output| self.write_to(output, columns)) }
     }
 
     /// Columns of the result.
@@ -58,8 +60,16 @@ impl<L: Left> Product<'_, L> {
             return;
         }
         assert!(output.len() >= (rows - 1) * stride + columns);
+        self.write_to(Shared(output.as_mut_ptr()), stride);
+    }
+
+    /// Writes to memory that has room for all rows.
+    fn write_to(&self, output: Shared, stride: usize) {
+        let (rows, columns) = (self.rows, self.columns());
+        if rows == 0 || columns == 0 {
+            return;
+        }
         self.finish.check(rows, columns);
-        let output = Shared(output.as_mut_ptr());
         let grid = Grid::of(rows, self.right);
         let arch = Arch::new();
         let work = |task: usize| {

@@ -85,6 +85,12 @@ impl WinogradWeight {
         self.values.as_slice().len() / self.panel
     }
 
+    /// Kernels of a point as [`Self::transform`] writes them: an odd number, so that points do not share
+    /// their places in the caches.
+    pub(super) fn point_kernels(&self) -> usize {
+        self.inputs | 1
+    }
+
     /// `G g Gᵀ` of a piece of all kernels of a panel: `(points, inputs, outputs of a panel)`.
     #[inline(always)]
     pub(super) fn transform<S: Simd, const N: usize, T: Tiling<N>>(
@@ -99,7 +105,8 @@ impl WinogradWeight {
         let kernels: &[Lanes<S>] = cast_slice(kernels);
         let piece: Range<usize> = piece * self.inputs * taps..(piece + 1) * self.inputs * taps;
         for (input, kernel) in kernels[piece].chunks_exact(taps).enumerate() {
-            for vector in 0..VECTORS {
+            let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+            for (vector, points) in points.iter_mut().enumerate() {
                 let mut half = [[simd.splat_f32s(0.0); MAX_TAPS]; N];
                 for column in 0..T::TAPS {
                     let mut down = [simd.splat_f32s(0.0); MAX_TAPS];
@@ -111,11 +118,15 @@ impl WinogradWeight {
                         half[row][column] = down[row];
                     }
                 }
-                for (row, half) in half.iter().enumerate() {
-                    for (column, value) in line(simd, &T::KERNEL, half).iter().enumerate() {
-                        to[(row * N + column) * self.inputs + input][vector] = *value;
-                    }
+                for (points, half) in points.iter_mut().zip(&half) {
+                    *points = line(simd, &T::KERNEL, half);
                 }
+            }
+            let [first, second] = &points;
+            let points = first.as_flattened().iter().zip(second.as_flattened());
+            let to = to.chunks_exact_mut(self.point_kernels());
+            for (to, (first, second)) in to.zip(points) {
+                to[input] = [*first, *second];
             }
         }
     }

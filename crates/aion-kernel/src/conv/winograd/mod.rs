@@ -11,20 +11,24 @@ mod products;
 mod tiles;
 mod tiling;
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::{ConvShape, Shared};
+use super::ConvShape;
 use crate::activation::Activation;
-use crate::aligned::Aligned;
+use crate::aligned::{Aligned, LINE};
+use crate::memory::{Shared, filled};
 use crate::simd::tile_shape;
 pub(crate) use kernels::WinogradWeight;
 use products::Outputs;
 use tiles::Tiles;
 use tiling::{OUT, Taps3, Taps4, Tiling};
 
+/// Channels below which patches are faster: transforms cost as much a channel as many products.
+const LEAST_INPUTS: usize = 16;
 /// Memory for transformed tiles: they should stay in the outer caches.
 const TILE_BYTES: usize = 8 << 20;
 /// Fewest and most tiles whose transforms are held at a time.
@@ -33,12 +37,17 @@ const WAVE: [usize; 2] = [48, 240];
 const MOST_PANELS: usize = 2;
 const TASKS: usize = 2;
 
-/// Whether the convolution can take this way.
+thread_local! {
+    /// Transformed tiles, kept for the next convolution that the thread begins.
+    static FORWARD: Cell<Aligned> = Cell::default();
+}
+
+/// Whether the convolution can take this way, and has channels enough that it pays.
 pub(crate) fn is_winograd_shape(shape: &ConvShape) -> bool {
     matches!(
         (shape.kernel, shape.stride, shape.padding),
         (3, 1, 1) | (7, 1, 3)
-    ) && shape.inputs >= OUT
+    ) && shape.inputs >= LEAST_INPUTS
 }
 
 /// # Shapes
@@ -69,27 +78,38 @@ fn convolve<const N: usize, T: Tiling<N>>(
     );
     assert!(bias.is_none_or(|bias| bias.len() == shape.outputs));
     let grid = TileGrid::of::<N, T>(shape);
-    let mut output = vec![0.0; shape.output_pixels() * shape.outputs];
-    let target = Shared(output.as_mut_ptr());
+    // SAFETY: the tiles cover all pixels, and the panels all outputs.
+    unsafe {
+        filled(shape.output_pixels() * shape.outputs, |target| {
+            convolve_to::<N, T>(input, weight, bias, &grid, activation, target);
+        })
+    }
+}
+
+fn convolve_to<const N: usize, T: Tiling<N>>(
+    input: &[f32],
+    weight: &WinogradWeight,
+    bias: Option<&[f32]>,
+    grid: &TileGrid,
+    activation: Activation,
+    target: Shared,
+) {
     let arch = Arch::new();
     let rows = tile_shape(arch).rows;
-    let pieces = grid.pieces * grid.pieces;
-    let tile_values = N * N * pieces * shape.inputs;
-    let wave = (TILE_BYTES / (4 * tile_values)).clamp(WAVE[0], WAVE[1]);
-    let wave = wave
-        .next_multiple_of(rows)
-        .min(grid.count().next_multiple_of(rows));
-    let mut forward = Aligned::zeros(wave * tile_values);
-    for first in (0..grid.count()).step_by(wave) {
-        let tiles = first..(first + wave).min(grid.count());
-        let forward =
-            &mut forward.as_mut_slice()[..tiles.len().next_multiple_of(rows) * tile_values];
-        let panels = forward.par_chunks_exact_mut(rows * tile_values).enumerate();
+    let block = grid.block_values::<N>(rows);
+    let blocks = grid.count().div_ceil(rows);
+    let wave = (TILE_BYTES / (4 * block)).clamp(WAVE[0].div_ceil(rows), WAVE[1].div_ceil(rows));
+    let mut kept = FORWARD.take();
+    let forward = kept.at_least(wave.min(blocks) * block);
+    for first in (0..blocks).step_by(wave) {
+        let tiles = first * rows..((first + wave) * rows).min(grid.count());
+        let forward = &mut forward[..tiles.len().div_ceil(rows) * block];
+        let panels = forward.par_chunks_exact_mut(block).enumerate();
         panels.for_each(|(panel, values)| {
             let start = tiles.start + panel * rows;
             arch.dispatch(Tiles::<N, T>::new(
                 input,
-                &grid,
+                grid,
                 start..(start + rows).min(tiles.end),
                 values,
             ));
@@ -103,13 +123,13 @@ fn convolve<const N: usize, T: Tiling<N>>(
                 forward,
                 weight,
                 start..(start + group).min(weight.len()),
-                (&grid, tiles.clone()),
+                (grid, tiles.clone()),
                 (bias, activation),
                 target,
             ));
         });
     }
-    output
+    FORWARD.set(kept);
 }
 
 /// Tiles of a batch of images, and the pieces of a kernel.
@@ -133,6 +153,17 @@ impl TileGrid {
 
     fn count(&self) -> usize {
         self.shape.batch * self.down * self.across
+    }
+
+    /// Values of a point of a block of as many tiles as a tile of the product has rows. An odd number
+    /// of cache lines: powers of two between points would let them share few places in the caches.
+    fn point_values(&self, rows: usize) -> usize {
+        ((self.shape.inputs * rows).div_ceil(LINE) | 1) * LINE
+    }
+
+    /// Values of a block, `(pieces, points, inputs, rows)`.
+    fn block_values<const N: usize>(&self, rows: usize) -> usize {
+        self.pieces * self.pieces * N * N * self.point_values(rows)
     }
 
     /// Image, and the first row and column of a tile's outputs.

@@ -7,13 +7,16 @@ use std::ops::Range;
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::super::Shared;
 use super::kernels::WinogradWeight;
 use super::tiling::{OUT, Tiling, both_ways};
 use super::{Activation, TileGrid};
 use crate::aligned::Aligned;
-use crate::product::{load, multiply, store};
+use crate::memory::Shared;
+use crate::product::{add, load, multiply, store};
 use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
+
+/// Tiles of the product whose results are turned back together.
+const BLOCKS: usize = 12;
 
 /// Some panels of outputs of some tiles.
 pub(super) struct Outputs<'a, const N: usize, T> {
@@ -59,27 +62,42 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
 
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
-        let channels = self.grid.shape.inputs;
+        let kernels_len = N * N * self.weight.point_kernels();
         let width = VECTORS * S::F32_LANES;
         let blocks = self.tiles.len().div_ceil(ROWS);
         let panels = self.panels.len();
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
         let [mut kernels, mut products] = SCRATCH.take();
-        let to = kernels.at_least(panels * N * N * channels * width);
+        let to = kernels.at_least(panels * kernels_len * width);
         let to: &mut [Lanes<S>] = cast_slice_mut(to);
-        let sums = products.at_least(panels * blocks * ROWS * N * N * width);
-        let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
-        for piece in 0..self.grid.pieces * self.grid.pieces {
-            let places = to.chunks_exact_mut(N * N * channels);
-            for (panel, to) in self.panels.clone().zip(places) {
-                self.weight.transform::<S, N, T>(simd, panel, piece, to);
+        let pieces = self.grid.pieces * self.grid.pieces;
+        // Products of pieces add up, so those of all tiles are kept; of one piece only some, in the
+        // nearer caches.
+        let step = if pieces == 1 {
+            blocks.min(BLOCKS)
+        } else {
+            blocks
+        };
+        let sums = products.at_least(panels * step * ROWS * N * N * width);
+        for start in (0..blocks).step_by(step) {
+            let some = start..(start + step).min(blocks);
+            let sums = &mut sums[..panels * some.len() * ROWS * N * N * width];
+            let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
+            for piece in 0..pieces {
+                if start == 0 {
+                    let places = to.chunks_exact_mut(kernels_len);
+                    for (panel, to) in self.panels.clone().zip(places) {
+                        self.weight.transform::<S, N, T>(simd, panel, piece, to);
+                    }
+                }
+                self.multiply::<S, ROWS>(simd, piece, some.clone(), to, sums);
             }
-            self.multiply::<S, ROWS>(simd, piece, to, sums);
-        }
-        let places = sums.chunks_exact(blocks * ROWS * N * N);
-        for (panel, sums) in self.panels.clone().zip(places) {
-            for (tile, points) in self.tiles.clone().zip(sums.chunks_exact(N * N)) {
-                self.put(simd, tile, panel, points);
+            let first = self.tiles.start + start * ROWS;
+            let places = sums.chunks_exact(some.len() * ROWS * N * N);
+            for (panel, sums) in self.panels.clone().zip(places) {
+                for (tile, points) in (first..self.tiles.end).zip(sums.chunks_exact(N * N)) {
+                    self.put(simd, tile, panel, points);
+                }
             }
         }
         SCRATCH.set([kernels, products]);
@@ -91,23 +109,26 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         &self,
         simd: S,
         piece: usize,
+        blocks: Range<usize>,
         kernels: &[Lanes<S>],
         products: &mut [Lanes<S>],
     ) {
         let channels = self.grid.shape.inputs;
         let pieces = self.grid.pieces * self.grid.pieces;
-        let (forward, _) = self.forward.as_chunks::<ROWS>();
+        let point_values = self.grid.point_values(ROWS);
+        let point_kernels = self.weight.point_kernels();
         let panel_len = products.len() / self.panels.len();
         for point in 0..N * N {
-            for block in 0..self.tiles.len().div_ceil(ROWS) {
-                let at = ((block * pieces + piece) * N * N + point) * channels;
-                let rows = &forward[at..at + channels];
+            for (place, block) in blocks.clone().enumerate() {
+                let at = ((block * pieces + piece) * N * N + point) * point_values;
+                let (rows, _) = self.forward[at..].as_chunks::<ROWS>();
+                let rows = &rows[..channels];
                 for (panel, products) in products.chunks_exact_mut(panel_len).enumerate() {
-                    let at = (panel * N * N + point) * channels;
+                    let at = (panel * N * N + point) * point_kernels;
                     let columns = &kernels[at..at + channels];
                     let sums = multiply::<S, ROWS>(simd, rows, columns);
                     for (lane, sums) in sums.iter().enumerate() {
-                        let to = &mut products[(block * ROWS + lane) * N * N + point];
+                        let to = &mut products[(place * ROWS + lane) * N * N + point];
                         for (to, sum) in to.iter_mut().zip(sums) {
                             *to = if piece == 0 {
                                 *sum

@@ -3,11 +3,13 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
 use super::TileGrid;
 use super::tiling::{OUT, Tiling, both_ways};
+use crate::product::load;
+use crate::simd::{FEW_ROWS, MANY_ROWS, VECTORS, tile_rows};
 
 /// `Bᵀ d B` of as many tiles as a tile of the product has rows:
 /// `(pieces, points, inputs, tiles)`, any values where there is no tile.
@@ -42,26 +44,42 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Tiles<'_, N, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match tile_rows::<S>() {
+            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
+            _ => self.run::<S, FEW_ROWS>(simd),
+        }
+    }
+}
+
+impl<const N: usize, T: Tiling<N>> Tiles<'_, N, T> {
+    #[inline(always)]
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let channels = self.grid.shape.inputs;
         let pieces = self.grid.pieces;
-        let rows = self.values.len() / (pieces * pieces * N * N * channels);
-        let pieces_of = self.values.chunks_exact_mut(N * N * channels * rows);
-        for (piece, values) in pieces_of.enumerate() {
+        let width = VECTORS * S::F32_LANES;
+        let point_values = self.grid.point_values(ROWS);
+        let of_piece = self.values.chunks_exact_mut(N * N * point_values);
+        for (piece, values) in of_piece.enumerate() {
             let shift = [piece / pieces * OUT, piece % pieces * OUT];
             for (lane, tile) in self.tiles.clone().enumerate() {
                 let window = Window::new::<N>(self.grid, tile, shift);
-                for start in (0..channels).step_by(S::F32_LANES) {
-                    let count = S::F32_LANES.min(channels - start);
+                for start in (0..channels).step_by(width) {
+                    let count = width.min(channels - start);
                     let tile = window.read::<S, N>(simd, self.input, start, count);
-                    let points = both_ways(simd, &T::INPUT, &tile);
-                    let points = points.as_flattened();
-                    for (point, lanes) in points.iter().enumerate() {
-                        let lanes = std::slice::from_ref(lanes);
-                        let lanes: &[f32] = cast_slice(lanes);
-                        let at = (point * channels + start) * rows + lane;
-                        let to = values[at..].iter_mut().step_by(rows);
-                        for (to, value) in to.zip(&lanes[..count]) {
-                            *to = *value;
+                    // Loops, not closures: those may be compiled without the machine's vectors.
+                    let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+                    for (points, tile) in points.iter_mut().zip(&tile) {
+                        *points = both_ways(simd, &T::INPUT, tile);
+                    }
+                    let [first, second] = &points;
+                    let points = first.as_flattened().iter().zip(second.as_flattened());
+                    let to = values.chunks_exact_mut(point_values);
+                    for (to, (first, second)) in to.zip(points) {
+                        let lanes = [*first, *second];
+                        let lanes: &[f32] = cast_slice(&lanes);
+                        let to = &mut to.as_chunks_mut::<ROWS>().0[start..start + count];
+                        for (to, value) in to.iter_mut().zip(lanes) {
+                            to[lane] = *value;
                         }
                     }
                 }
@@ -99,7 +117,7 @@ impl Window {
         }
     }
 
-    /// `count` channels from `start` on.
+    /// `count` channels from `start` on, a tile a vector of them.
     #[inline(always)]
     fn read<S: Simd, const N: usize>(
         &self,
@@ -107,32 +125,17 @@ impl Window {
         input: &[f32],
         start: usize,
         count: usize,
-    ) -> [[S::f32s; N]; N] {
-        let mut tile = [[simd.splat_f32s(0.0); N]; N];
+    ) -> [[[S::f32s; N]; N]; VECTORS] {
+        let mut tiles = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
         for (line, row) in self.rows.clone().enumerate() {
             for (place, column) in self.columns.clone().enumerate() {
                 let pixel = self.first + line * self.width + place;
                 let values = &input[pixel * self.channels + start..][..count];
-                tile[row][column] = match cast_slice::<f32, S::f32s>(whole::<S>(values)) {
-                    [values] => *values,
-                    _ => {
-                        let mut lanes = [simd.splat_f32s(0.0)];
-                        cast_slice_mut(&mut lanes)[..count].copy_from_slice(values);
-                        lanes[0]
-                    }
-                };
+                for (tile, lanes) in tiles.iter_mut().zip(load(simd, values)) {
+                    tile[row][column] = lanes;
+                }
             }
         }
-        tile
-    }
-}
-
-/// The values, if they fill a vector.
-#[inline(always)]
-fn whole<S: Simd>(values: &[f32]) -> &[f32] {
-    if values.len() == S::F32_LANES {
-        values
-    } else {
-        &[]
+        tiles
     }
 }
