@@ -1,10 +1,16 @@
 //! Element-wise functions that follow a product or a convolution.
 
+use std::borrow::Cow;
+
 use burn::tensor::{Tensor, activation};
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
+use rayon::prelude::*;
 
-use crate::simd::{elu, elu_slope, gelu, gelu_slope, silu, silu_slope};
+use crate::simd::{elu, elu_slope, gelu, gelu_slope, silu, silu_slope, vectorized};
+
+/// Values that one task works on.
+const BLOCK: usize = 1 << 14;
 
 /// What is done to a result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +72,25 @@ impl Activation {
             Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu_slope(*x)),
             Activation::Silu => values.iter_mut().for_each(|x| *x = silu_slope(*x)),
         }
+    }
+
+    /// The gradient before the activation, from the result and its gradient; for those whose slope
+    /// follows from the result.
+    pub(crate) fn backward<'a>(self, result: &[f32], gradient: &'a [f32]) -> Cow<'a, [f32]> {
+        if self != Activation::Elu {
+            return Cow::Borrowed(gradient);
+        }
+        let mut before = gradient.to_vec();
+        let blocks = before.par_chunks_mut(BLOCK).zip(result.par_chunks(BLOCK));
+        blocks.for_each(|(before, result)| {
+            vectorized(|| {
+                for (before, y) in before.iter_mut().zip(result) {
+                    // exp(x), x being below zero.
+                    *before *= y.min(0.0) + 1.0;
+                }
+            });
+        });
+        Cow::Owned(before)
     }
 
     /// Of every lane.

@@ -90,12 +90,12 @@ impl<const N: usize> Inputs<N> {
         self.tracked.is_some()
     }
 
-    /// The result as a tensor; `gradient` is asked for where one is wanted.
+    /// The result as a tensor; `gradient`, given inputs and result, is asked for where one is wanted.
     pub(crate) fn result<const D: usize, G: Gradient<N>>(
         self,
         output: Vec<f32>,
         shape: [usize; D],
-        gradient: impl FnOnce([HostTensor; N]) -> G,
+        gradient: impl FnOnce([HostTensor; N], HostTensor) -> G,
     ) -> Tensor<D> {
         let Some(tracked) = self.tracked else {
             return from_host(output, shape);
@@ -107,7 +107,8 @@ impl<const N: usize> Inputs<N> {
         let prepared = recorded.prepare::<NoCheckpointing>(nodes);
         let output = match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let kept = Kept(Arc::new((gradient(self.hosts), shapes)));
+                let result = HostTensor::new(output.clone());
+                let kept = Kept(Arc::new((gradient(self.hosts, result), shapes)));
                 prepared.finish(kept, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),

@@ -6,8 +6,12 @@
 mod patches;
 mod winograd;
 
-pub(crate) use patches::{PatchWeight, convolve_patches};
-pub(crate) use winograd::{WinogradWeight, convolve_winograd, is_winograd_shape};
+pub(crate) use patches::{
+    PatchWeight, convolve_patches, patch_input_gradient, patch_weight_gradient,
+};
+pub(crate) use winograd::{
+    WinogradWeight, convolve_winograd, is_winograd_shape, winograd_weight_gradient,
+};
 
 #[cfg(test)]
 use crate::activation::Activation;

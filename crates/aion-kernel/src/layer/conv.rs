@@ -7,9 +7,12 @@ use burn::tensor::{Tensor, module};
 use crate::activation::Activation;
 use crate::conv::{
     ConvShape, PatchWeight, WinogradWeight, convolve_patches, convolve_winograd, is_winograd_shape,
+    patch_input_gradient, patch_weight_gradient, winograd_weight_gradient,
 };
+use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
 use crate::memory::{Derived, HostTensor, from_host};
+use crate::rows::column_sums;
 use crate::weights::Weights;
 
 /// Two-dimensional convolution with a square kernel, weight `(outputs, inputs, k, k)`, on
@@ -77,6 +80,13 @@ impl Conv2d {
         (self.weight.val(), self.bias.val())
     }
 
+    /// Other parameters, as they are.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, weight: Tensor<4>, bias: Tensor<1>) {
+        self.weight = Param::initialized(burn::module::ParamId::new(), weight);
+        self.bias = Param::initialized(burn::module::ParamId::new(), bias);
+    }
+
     /// # Shapes
     /// `(batch, h, w, inputs)` → `(batch, h / stride, w / stride, outputs)`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
@@ -115,37 +125,54 @@ fn convolve(
     activation: Activation,
     packed: &Packed,
 ) -> Tensor<4> {
-    let hosts = (
-        HostTensor::of(&input),
-        HostTensor::of(&weight),
-        HostTensor::of(&bias),
-    );
-    if let (Some(host), Some(weight), Some(bias)) = hosts {
-        let [batch, height, width, inputs] = input.dims();
-        let [outputs, _, kernel, _] = weight.dims();
-        let shape = ConvShape {
-            batch,
-            height,
-            width,
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            padding,
-        };
-        let output = on_host(&host, &weight, &bias, &shape, activation, packed);
-        let [height, width] = shape.output_size();
-        return from_host(output, [batch, height, width, outputs]);
+    let inputs = [Input::of(&input), Input::of(&weight), Input::of(&bias)];
+    let Some(inputs) = Inputs::of(inputs) else {
+        let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
+        let output = module::conv2d(channels_first(input), weight, Some(bias), options);
+        return activation.of(channels_last(output));
+    };
+    let [batch, height, width, channels] = input.dims();
+    let [outputs, _, kernel, _] = weight.dims();
+    let shape = ConvShape {
+        batch,
+        height,
+        width,
+        inputs: channels,
+        outputs,
+        kernel,
+        stride,
+        padding,
+    };
+    let [height, width] = shape.output_size();
+    let output_shape = [batch, height, width, outputs];
+    if !inputs.is_tracked() {
+        let output = on_host(inputs.hosts(), &shape, activation, packed);
+        return from_host(output, output_shape);
     }
-    let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
-    let output = module::conv2d(channels_first(input), weight, Some(bias), options);
-    activation.of(channels_last(output))
+    // The gradient of these two follows from the result, so that nothing else is kept.
+    let fused = match activation {
+        Activation::Linear | Activation::Elu => activation,
+        Activation::Gelu | Activation::Silu => Activation::Linear,
+    };
+    // Training changes weights where they lie, at every step: nothing is kept then.
+    let output = on_host(inputs.hosts(), &shape, fused, &Packed::default());
+    let output = inputs.result(output, output_shape, |[input, weight, _], output| {
+        ConvGradient {
+            input,
+            weight,
+            output,
+            shape,
+            activation: fused,
+        }
+    });
+    match activation == fused {
+        true => output,
+        false => activation.of(output),
+    }
 }
 
 fn on_host(
-    input: &HostTensor,
-    weight: &HostTensor,
-    bias: &HostTensor,
+    [input, weight, bias]: &[HostTensor; 3],
     shape: &ConvShape,
     activation: Activation,
     packed: &Packed,
@@ -159,6 +186,45 @@ fn on_host(
         let packed = &packed.patches;
         let weight = packed.get(weight, |weight| PatchWeight::new(weight, shape));
         convolve_patches(input, &weight, bias, shape, activation)
+    }
+}
+
+#[derive(Debug)]
+struct ConvGradient {
+    input: HostTensor,
+    weight: HostTensor,
+    output: HostTensor,
+    shape: ConvShape,
+    activation: Activation,
+}
+
+impl ConvGradient {
+    fn of_input(&self, gradient: &[f32]) -> Vec<f32> {
+        let (weight, adjoint) = (self.weight.values(), self.shape.adjoint());
+        if self.shape.stride == 1 && is_winograd_shape(&adjoint) {
+            let weight = WinogradWeight::adjoint(weight, &self.shape);
+            return convolve_winograd(gradient, &weight, None, &adjoint, Activation::Linear);
+        }
+        patch_input_gradient(gradient, weight, &self.shape)
+    }
+
+    fn of_weight(&self, gradient: &[f32]) -> Vec<f32> {
+        let input = self.input.values();
+        match is_winograd_shape(&self.shape) {
+            true => winograd_weight_gradient(input, gradient, &self.shape),
+            false => patch_weight_gradient(input, gradient, &self.shape),
+        }
+    }
+}
+
+impl Gradient<3> for ConvGradient {
+    fn backward(&self, output: &[f32], [input, weight, bias]: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let before = self.activation.backward(self.output.values(), output);
+        [
+            input.then(|| self.of_input(&before)),
+            weight.then(|| self.of_weight(&before)),
+            bias.then(|| column_sums(&before, self.shape.outputs)),
+        ]
     }
 }
 

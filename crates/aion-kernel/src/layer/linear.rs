@@ -246,7 +246,7 @@ fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2]) -> Panels {
 fn product(factors: Inputs<2>, packed: &Derived<Panels>) -> Tensor<2> {
     let [input, weight] = factors.hosts();
     let (output, shape) = multiply(input, weight, None, packed, factors.is_tracked());
-    factors.result(output, shape, |[input, weight]| LinearGradient {
+    factors.result(output, shape, |[input, weight], _| LinearGradient {
         input,
         weight,
     })
@@ -256,7 +256,7 @@ fn product_with_bias(factors: Inputs<3>, packed: &Derived<Panels>) -> Tensor<2> 
     let [input, weight, bias] = factors.hosts();
     let bias = Some(bias.values());
     let (output, shape) = multiply(input, weight, bias, packed, factors.is_tracked());
-    factors.result(output, shape, |[input, weight, _]| LinearGradient {
+    factors.result(output, shape, |[input, weight, _], _| LinearGradient {
         input,
         weight,
     })
@@ -355,7 +355,7 @@ pub fn gate(first: Tensor<2>, second: Tensor<2>, activation: Activation) -> Tens
     };
     let [x, y] = inputs.hosts();
     let output = crate::rows::gated(x.values(), y.values(), activation);
-    inputs.result(output, shape, |[x, y]| GateGradient { x, y, activation })
+    inputs.result(output, shape, |[x, y], _| GateGradient { x, y, activation })
 }
 
 #[derive(Debug)]

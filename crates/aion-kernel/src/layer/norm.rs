@@ -51,7 +51,7 @@ impl LayerNorm {
         let [values, scale, shift] = inputs.hosts();
         let affine = [scale.values(), shift.values()];
         let output = rows::normalize(values.values(), affine, epsilon);
-        inputs.result(output, input.dims(), |[values, scale, _]| NormGradient {
+        inputs.result(output, input.dims(), |[values, scale, _], _| NormGradient {
             values,
             scale,
             epsilon,

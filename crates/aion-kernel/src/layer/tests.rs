@@ -1,5 +1,6 @@
 //! Layers on the CPU against burn's operations, results and gradients.
 
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, TensorData, module};
 
 use super::*;
@@ -144,5 +145,43 @@ fn fused_products_are_the_composed_ones() {
         let expected = up.forward(normed.clone());
         let found = up.forward_normed(&norm, input.clone());
         assert_close(found.into_data(), expected.into_data(), 1e-5, "normed");
+    }
+}
+
+#[test]
+fn convolutions_are_burns() {
+    for (shape, outputs, kernel, stride) in [
+        ([2, 8, 12, 16], 20, 3, 1),
+        ([1, 9, 7, 18], 33, 3, 1),
+        ([2, 12, 9, 16], 18, 7, 1),
+        ([1, 10, 8, 5], 6, 7, 1),
+        ([2, 8, 8, 6], 10, 3, 2),
+        ([2, 5, 6, 7], 9, 1, 1),
+    ] {
+        let inputs = shape[3];
+        let tensors = [
+            draw(shape),
+            draw([outputs, inputs, kernel, kernel]),
+            draw([1, 1, 1, outputs]),
+        ];
+        for activation in [Activation::Linear, Activation::Elu, Activation::Silu] {
+            let layer = |t: &[Tensor<4>]| {
+                let weights = Weights::seeded(1, &Device::flex());
+                let channels = [inputs, outputs];
+                let mut conv = Conv2d::strided(&weights, channels, kernel, stride, kernel / 2);
+                conv.set(t[1].clone(), t[2].clone().reshape([outputs]));
+                conv.activated(t[0].clone(), activation)
+            };
+            let burns = |t: &[Tensor<4>]| {
+                let steps = [stride, stride];
+                let options = ConvOptions::new(steps, [kernel / 2; 2], [1, 1], 1);
+                let input = t[0].clone().permute([0, 3, 1, 2]);
+                let bias = Some(t[2].clone().reshape([outputs]));
+                let output = module::conv2d(input, t[1].clone(), bias, options);
+                activation.of(output.permute([0, 2, 3, 1]))
+            };
+            let what = format!("{shape:?} {kernel}/{stride} {activation:?}");
+            assert_same(&tensors, layer, burns, &what);
+        }
     }
 }

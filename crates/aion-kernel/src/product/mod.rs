@@ -17,7 +17,7 @@ use crate::memory::{Shared, filled};
 
 pub(crate) use finish::{Finish, add, load, store};
 pub(crate) use left::{Left, Matrix, Normalized, Transposed};
-pub(crate) use panels::Panels;
+pub(crate) use panels::{Panels, Rows};
 use part::Part;
 pub(crate) use part::multiply;
 

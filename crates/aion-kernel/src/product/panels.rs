@@ -1,10 +1,18 @@
 //! The right factor of a product, laid out as the tiles read it.
 
+use std::ops::Range;
+
 use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
 use crate::simd::{TileShape, tile_shape};
+
+/// A matrix that is read some columns of a row at a time.
+pub(crate) trait Rows: Sync {
+    /// Copies those columns of a row.
+    fn copy(&self, row: usize, columns: Range<usize>, to: &mut [f32]);
+}
 
 /// `(columns / width, depth, width)`, zeros after the last column; a panel is as wide as a tile.
 #[derive(Debug)]
@@ -39,6 +47,17 @@ impl Panels {
         });
         panels.columns = 2 * columns;
         panels
+    }
+
+    /// From rows that are read piece by piece.
+    pub(crate) fn of_rows(depth: usize, columns: usize, rows: &impl Rows) -> Self {
+        let width = tile_shape(Arch::new()).columns;
+        Self::filled([depth, columns], |panel, to| {
+            let columns = panel * width..((panel + 1) * width).min(columns);
+            for (row, to) in to.chunks_exact_mut(width).enumerate() {
+                rows.copy(row, columns.clone(), &mut to[..columns.len()]);
+            }
+        })
     }
 
     fn filled([depth, columns]: [usize; 2], fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
@@ -79,7 +98,7 @@ impl Panels {
     }
 
     /// Depths `depth` of a panel, `(depths, width)`.
-    pub(super) fn panel(&self, panel: usize, depth: std::ops::Range<usize>) -> &[f32] {
+    pub(super) fn panel(&self, panel: usize, depth: Range<usize>) -> &[f32] {
         let width = self.tile.columns;
         let start = panel * self.depth * width;
         &self.values.as_slice()[start + depth.start * width..start + depth.end * width]
@@ -90,7 +109,7 @@ impl Panels {
 fn copy_columns(
     values: &[f32],
     [row, column]: [usize; 2],
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
     to: &mut [f32],
     width: usize,
 ) {

@@ -10,6 +10,7 @@ mod kernels;
 mod products;
 mod tiles;
 mod tiling;
+mod weight_gradient;
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -26,6 +27,7 @@ pub(crate) use kernels::WinogradWeight;
 use products::Outputs;
 use tiles::Tiles;
 use tiling::{OUT, Taps3, Taps4, Tiling};
+pub(crate) use weight_gradient::winograd_weight_gradient;
 
 /// Channels below which patches are faster: transforms cost as much a channel as many products.
 const LEAST_INPUTS: usize = 16;

@@ -89,7 +89,7 @@ impl<const N: usize, T: Tiling<N>> Tiles<'_, N, T> {
 }
 
 /// The inputs under a tile: zeros outside the image.
-struct Window {
+pub(super) struct Window {
     /// Which rows and columns of the window lie inside the image.
     rows: Range<usize>,
     columns: Range<usize>,
@@ -100,7 +100,7 @@ struct Window {
 }
 
 impl Window {
-    fn new<const N: usize>(grid: &TileGrid, tile: usize, shift: [usize; 2]) -> Self {
+    pub(super) fn new<const N: usize>(grid: &TileGrid, tile: usize, shift: [usize; 2]) -> Self {
         let shape = &grid.shape;
         let (image, place) = grid.place(tile);
         let [y, x] = [place[0] + shift[0], place[1] + shift[1]];
@@ -119,7 +119,7 @@ impl Window {
 
     /// `count` channels from `start` on, a tile a vector of them.
     #[inline(always)]
-    fn read<S: Simd, const N: usize>(
+    pub(super) fn read<S: Simd, const N: usize>(
         &self,
         simd: S,
         input: &[f32],

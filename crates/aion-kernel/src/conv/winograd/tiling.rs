@@ -17,6 +17,9 @@ pub(super) trait Tiling<const N: usize>: Sync {
     const KERNEL: [[f32; MAX_TAPS]; N];
     /// `Aᵀ`
     const OUTPUT: [[f32; N]; OUT];
+    /// `A` and `Gᵀ`, for gradients.
+    const OUTPUT_BACK: [[f32; OUT]; N] = transposed(&Self::OUTPUT);
+    const KERNEL_BACK: [[f32; N]; MAX_TAPS] = transposed(&Self::KERNEL);
 }
 
 /// Points with small errors in single precision: a few 1e-6 of the largest result.
@@ -41,6 +44,20 @@ impl Tiling<7> for Taps4 {
     const INPUT: [[f32; 7]; 7] = input_matrix(&POINTS_4);
     const KERNEL: [[f32; MAX_TAPS]; 7] = kernel_matrix(&POINTS_4, Self::TAPS);
     const OUTPUT: [[f32; 7]; OUT] = output_matrix(&POINTS_4);
+}
+
+const fn transposed<const N: usize, const M: usize>(matrix: &[[f32; N]; M]) -> [[f32; M]; N] {
+    let mut turned = [[0.0; M]; N];
+    let mut row = 0;
+    while row < M {
+        let mut column = 0;
+        while column < N {
+            turned[column][row] = matrix[row][column];
+            column += 1;
+        }
+        row += 1;
+    }
+    turned
 }
 
 const fn power(base: f64, exponent: usize) -> f64 {
