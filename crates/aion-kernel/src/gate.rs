@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use crate::rows::add_up;
 use crate::simd::vectorized;
 
 /// Values worked on by one thread at a time.
@@ -13,32 +14,76 @@ const BLOCK: usize = 1 << 14;
 /// # Shapes
 /// `values`, `rest` `(batch, pixels, channels)`, `gates` `(batch, channels)`
 pub(crate) fn gate_and_add(values: &[f32], gates: &[f32], rest: &[f32], batch: usize) -> Vec<f32> {
+    by_rows(values, gates, batch, |output, values, start, gates| {
+        let rest = &rest[start..start + values.len()];
+        let rows = output
+            .chunks_exact_mut(gates.len())
+            .zip(values.chunks_exact(gates.len()))
+            .zip(rest.chunks_exact(gates.len()));
+        for ((output, values), rest) in rows {
+            for (((o, v), r), g) in output.iter_mut().zip(values).zip(rest).zip(gates) {
+                *o = v * g + r;
+            }
+        }
+    })
+}
+
+/// Gradients of values and gates from that of [`gate_and_add`]'s result.
+pub(crate) fn gate_backward(
+    values: &[f32],
+    gates: &[f32],
+    gradient: &[f32],
+    batch: usize,
+) -> [Vec<f32>; 2] {
+    let channels = gates.len() / batch;
+    let image = values.len() / batch;
+    let of_values = by_rows(gradient, gates, batch, |output, gradient, _, gates| {
+        let rows = output.chunks_exact_mut(gates.len());
+        for (output, gradient) in rows.zip(gradient.chunks_exact(gates.len())) {
+            for ((o, d), g) in output.iter_mut().zip(gradient).zip(gates) {
+                *o = d * g;
+            }
+        }
+    });
+    let images = values.chunks_exact(image).zip(gradient.chunks_exact(image));
+    let of_gates = images.flat_map(|(values, gradient)| {
+        let rows = BLOCK.div_ceil(channels) * channels;
+        let blocks = values.par_chunks(rows).zip(gradient.par_chunks(rows));
+        let partial = blocks.map(|(values, gradient)| {
+            let mut sums = vec![0.0f32; channels];
+            vectorized(|| {
+                let rows = values.chunks_exact(channels);
+                for (values, gradient) in rows.zip(gradient.chunks_exact(channels)) {
+                    for ((sum, v), d) in sums.iter_mut().zip(values).zip(gradient) {
+                        *sum += v * d;
+                    }
+                }
+            });
+            sums
+        });
+        add_up(partial.collect(), channels)
+    });
+    [of_values, of_gates.collect()]
+}
+
+/// A result as large as `values`, made some rows at a time by `each(result, values, start, gates)`.
+fn by_rows(
+    values: &[f32],
+    gates: &[f32],
+    batch: usize,
+    each: impl Fn(&mut [f32], &[f32], usize, &[f32]) + Sync,
+) -> Vec<f32> {
     let channels = gates.len() / batch;
     let image = values.len() / batch;
     let rows = (BLOCK / channels).max(1) * channels;
     let mut output = vec![0.0; values.len()];
-    let blocks = output
-        .par_chunks_mut(image)
-        .zip(values.par_chunks(image))
-        .zip(rest.par_chunks(image))
-        .zip(gates.par_chunks(channels));
-    blocks.for_each(|(((output, values), rest), gates)| {
-        let blocks = output
-            .par_chunks_mut(rows)
-            .zip(values.par_chunks(rows))
-            .zip(rest.par_chunks(rows));
-        blocks.for_each(|((output, values), rest)| {
-            vectorized(|| {
-                let rows = output
-                    .chunks_exact_mut(channels)
-                    .zip(values.chunks_exact(channels))
-                    .zip(rest.chunks_exact(channels));
-                for ((output, values), rest) in rows {
-                    for (((o, v), r), g) in output.iter_mut().zip(values).zip(rest).zip(gates) {
-                        *o = v * g + r;
-                    }
-                }
-            });
+    let images = output.par_chunks_mut(image).zip(values.par_chunks(image));
+    let images = images.zip(gates.par_chunks(channels)).enumerate();
+    images.for_each(|(index, ((output, values), gates))| {
+        let blocks = output.par_chunks_mut(rows).zip(values.par_chunks(rows));
+        blocks.enumerate().for_each(|(block, (output, values))| {
+            let start = index * image + block * rows;
+            vectorized(|| each(output, values, start, gates));
         });
     });
     output
@@ -46,7 +91,7 @@ pub(crate) fn gate_and_add(values: &[f32], gates: &[f32], rest: &[f32], batch: u
 
 /// The mean of each image's pixels under softmax weights: `(batch, pixels, channels)` and scores
 /// `key · pixel + offset` → `(batch, channels)`.
-pub(crate) fn attended_mean(values: &[f32], key: &[f32], offset: f32, batch: usize) -> Vec<f32> {
+pub(crate) fn attended_mean(values: &[f32], key: &[f32], batch: usize) -> Vec<f32> {
     let channels = key.len();
     let image = values.len() / batch;
     let mut context = vec![0.0; batch * channels];
@@ -54,30 +99,77 @@ pub(crate) fn attended_mean(values: &[f32], key: &[f32], offset: f32, batch: usi
         .par_chunks_mut(channels)
         .zip(values.par_chunks(image));
     images.for_each(|(context, pixels)| {
-        let mut scores: Vec<f32> = pixels
-            .par_chunks(channels * 32)
-            .flat_map_iter(|rows| {
-                vectorized(|| {
-                    rows.chunks_exact(channels)
-                        .map(|row| dot(row, key) + offset)
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        scores.iter_mut().for_each(|s| *s = (*s - largest).exp());
-        let total: f32 = scores.iter().sum();
+        let weights = softmax_weights(pixels, key);
         vectorized(|| {
-            for (row, score) in pixels.chunks_exact(channels).zip(&scores) {
-                let weight = score / total;
-                context
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(c, v)| *c += weight * v);
+            for (row, weight) in pixels.chunks_exact(channels).zip(&weights) {
+                let pairs = context.iter_mut().zip(row);
+                pairs.for_each(|(c, v)| *c += weight * v);
             }
         });
     });
     context
+}
+
+/// Softmax weights of an image's pixels. An offset of all scores would not change them.
+fn softmax_weights(pixels: &[f32], key: &[f32]) -> Vec<f32> {
+    let mut scores = dots(pixels, key);
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|s| *s = (*s - largest).exp());
+    let total: f32 = scores.iter().sum();
+    scores.iter_mut().for_each(|s| *s /= total);
+    scores
+}
+
+/// The product of every row with `key`.
+fn dots(rows: &[f32], key: &[f32]) -> Vec<f32> {
+    let blocks = rows.par_chunks(key.len() * 32);
+    let blocks = blocks.flat_map_iter(|rows| {
+        vectorized(|| {
+            let rows = rows.chunks_exact(key.len());
+            rows.map(|row| dot(row, key)).collect::<Vec<_>>()
+        })
+    });
+    blocks.collect()
+}
+
+/// Gradients of values and key from that of [`attended_mean`]'s result.
+pub(crate) fn attended_mean_backward(
+    values: &[f32],
+    key: &[f32],
+    gradient: &[f32],
+    batch: usize,
+) -> [Vec<f32>; 2] {
+    let channels = key.len();
+    let image = values.len() / batch;
+    let mut of_values = vec![0.0; values.len()];
+    let images = of_values
+        .par_chunks_mut(image)
+        .zip(values.par_chunks(image))
+        .zip(gradient.par_chunks(channels));
+    let keys: Vec<Vec<f32>> = images
+        .map(|((of_values, pixels), gradient)| {
+            let weights = softmax_weights(pixels, key);
+            let along = dots(pixels, gradient);
+            let mean: f32 = weights.iter().zip(&along).map(|(w, a)| w * a).sum();
+            let mut of_key = vec![0.0f32; channels];
+            vectorized(|| {
+                let rows = of_values.chunks_exact_mut(channels);
+                let rows = rows.zip(pixels.chunks_exact(channels));
+                for ((to, row), (weight, along)) in rows.zip(weights.iter().zip(&along)) {
+                    let score = weight * (along - mean);
+                    for ((to, g), k) in to.iter_mut().zip(gradient).zip(key) {
+                        *to = weight * g + score * k;
+                    }
+                    of_key
+                        .iter_mut()
+                        .zip(row)
+                        .for_each(|(k, v)| *k += score * v);
+                }
+            });
+            of_key
+        })
+        .collect();
+    [of_values, add_up(keys, channels)]
 }
 
 /// Sum of products, in eight running sums so that it vectorises.
@@ -111,7 +203,7 @@ mod tests {
             assert!((found - (values[i] * gate + values[i])).abs() < 1e-6);
         }
         let key: Vec<f32> = (0..channels).map(|i| value(i + 3)).collect();
-        let means = attended_mean(&values, &key, 0.3, batch);
+        let means = attended_mean(&values, &key, batch);
         for image in 0..batch {
             let rows = &values[image * pixels * channels..(image + 1) * pixels * channels];
             let rows: Vec<&[f32]> = rows.chunks(channels).collect();

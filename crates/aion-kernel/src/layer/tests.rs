@@ -1,5 +1,6 @@
 //! Layers on the CPU against burn's operations, results and gradients.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, TensorData, module};
 
@@ -183,5 +184,34 @@ fn convolutions_are_burns() {
             let what = format!("{shape:?} {kernel}/{stride} {activation:?}");
             assert_same(&tensors, layer, burns, &what);
         }
+    }
+}
+
+#[test]
+fn squeeze_excite_is_burns() {
+    for [batch, height, width, dim] in [[1, 3, 5, 18], [3, 8, 8, 40]] {
+        let tensors = [
+            draw([batch, height, width, dim]),
+            draw([batch, height, width, dim]),
+            draw([1, dim, 1, 1]),
+        ];
+        // Open gates: new ones are closed, and give no gradient to test.
+        let hidden = (dim / 2).max(16);
+        let excite = (draw([dim, hidden, 1, 1]), draw([dim]));
+        let gate = |key: &Tensor<4>| {
+            let mut gate = SqueezeExcite::new(&Weights::seeded(3, &Device::flex()), dim);
+            gate.to_k
+                .set(key.clone(), Tensor::ones([1], &Device::flex()));
+            gate
+        };
+        let ours = |t: &[Tensor<4>]| gate(&t[2]).gate_and_add(t[0].clone(), t[1].clone());
+        let burns = |t: &[Tensor<4>]| {
+            let flat = t[0].clone().reshape([batch, height * width, dim]);
+            let key = t[2].clone().reshape([1, dim, 1]).expand([batch, dim, 1]);
+            let weights = softmax(flat.clone().matmul(key), 1);
+            let context = (flat * weights).sum_dim(1).reshape([batch, 1, 1, dim]);
+            t[0].clone() * gate(&t[2]).gates(context) + t[1].clone()
+        };
+        assert_same(&tensors, ours, burns, "squeeze-excite");
     }
 }
