@@ -34,15 +34,43 @@ pub fn product_peak() -> f64 {
     (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
 }
 
+/// A copy of arrays far larger than the caches, by all threads.
+#[derive(Debug)]
+pub struct Stream {
+    from: Vec<f32>,
+    to: Vec<f32>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Stream {
+            from: vec![1.0; STREAM],
+            to: vec![0.0; STREAM],
+        }
+    }
+}
+
+impl Stream {
+    /// Bytes that one copy reads and writes.
+    pub fn bytes(&self) -> f64 {
+        (2 * size_of::<f32>() * STREAM) as f64
+    }
+
+    /// Copies.
+    pub fn copy(&mut self) {
+        let chunks = self.to.par_chunks_mut(1 << 20);
+        let chunks = chunks.zip(self.from.par_chunks(1 << 20));
+        chunks.for_each(|(to, from)| to.copy_from_slice(from));
+    }
+}
+
 /// Bytes a second that all threads together read and write when they copy.
 pub fn stream_peak() -> f64 {
-    let from = vec![1.0f32; STREAM];
-    let mut to = vec![0.0f32; STREAM];
+    let mut stream = Stream::default();
     let mut run = || {
         let start = Instant::now();
-        let chunks = to.par_chunks_mut(1 << 20).zip(from.par_chunks(1 << 20));
-        chunks.for_each(|(to, from)| to.copy_from_slice(from));
-        (2 * size_of::<f32>() * STREAM) as f64 / start.elapsed().as_secs_f64()
+        stream.copy();
+        stream.bytes() / start.elapsed().as_secs_f64()
     };
     (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
 }

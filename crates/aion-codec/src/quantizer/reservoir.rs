@@ -23,6 +23,11 @@ impl Codebook {
         }
     }
 
+    /// A codebook of given values, in ascending order.
+    pub fn of(values: Vec<f32>) -> Self {
+        Codebook { values }
+    }
+
     /// Values by code.
     pub fn values(&self) -> &[f32] {
         &self.values

@@ -15,7 +15,6 @@ pub(crate) use winograd::{
 
 #[cfg(test)]
 use crate::activation::Activation;
-use crate::memory::Shared;
 
 /// Sizes of a convolution of `(batch, height, width, inputs)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

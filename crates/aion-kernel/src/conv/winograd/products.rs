@@ -176,7 +176,7 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
                     let start = self.output.0.add(at * shape.outputs + column);
                     std::slice::from_raw_parts_mut(start, count)
                 };
-                let mut pixel: Lanes<S> = std::array::from_fn(|v| simd.add_f32s(pixel[v], bias[v]));
+                let mut pixel = add(simd, *pixel, bias);
                 self.activation.apply_all(cast_slice_mut(&mut pixel));
                 store::<S>(to, pixel);
             }
