@@ -19,15 +19,20 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import chart
+import work
+
 # This process must not import torch: a child's peak memory starts at what its parent held when it forked.
 HERE = Path(__file__).resolve().parent
-REPEATS = 3  # timed calls in one torch process
+REPEATS = 1  # timed calls in one torch process, after one that is not
+FLOORS = HERE / "floors.json"
 BATCHES = {
-    "image-encode": [1, 4],
-    "image-decode": [1, 4],
-    "spectrum-encode": [1, 4],
-    "spectrum-decode": [1, 4],
-    "encode": [1, 4],
+    "image-encode": [1, 8],
+    "image-decode": [1, 8],
+    "spectrum-encode": [1, 8],
+    "spectrum-decode": [1, 8],
+    "encode": [1, 4, 16],
+    "encode-ragged": [32],
     "predict-spectrum": [1],
     "startup": [1],
     "train-transformer": [4],
@@ -65,6 +70,14 @@ class Side:
     @property
     def median(self):
         return statistics.median(self.seconds)
+
+    @property
+    def deviation(self):
+        """Standard error of the median, roughly, as a fraction of it: from the middle half of the runs."""
+        if len(self.seconds) < 4:
+            return self.spread
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 1.35 / len(self.seconds) ** 0.5 / self.median
 
     @property
     def spread(self):
@@ -187,13 +200,31 @@ def json_row(name, batch, ours, torch):
         "speedup": torch.median / ours.median,
         "ours_mb": max(ours.peak_mb),
         "torch_mb": max(torch.peak_mb),
+        "ours_spread": ours.spread,
+        "torch_spread": torch.spread,
+        "noise": ours.deviation + torch.deviation,
+        "gflops": work.operations(name, batch) / ours.median / 1e9,
     }
 
 
-HEADINGS = ["name", "batch", "tokens", "ours s", "torch s", "speedup", "ours MB", "torch MB", "memory ratio"]
+HEADINGS = [
+    "name",
+    "batch",
+    "tokens",
+    "ours s",
+    "torch s",
+    "speedup",
+    "target",
+    "GFLOP/s",
+    "of product",
+    "ours MB",
+    "torch MB",
+    "memory ratio",
+]
 
 
-def table_cells(row, ours, torch):
+def table_cells(row, ours, torch, floors, peak):
+    floor = floors.get(f"{row['name']} x{row['batch']}", {})
     return [
         row["name"],
         str(row["batch"]),
@@ -201,6 +232,9 @@ def table_cells(row, ours, torch):
         f"{row['ours_s']:.4g} ±{ours.spread:.0%}",
         f"{row['torch_s']:.4g} ±{torch.spread:.0%}",
         f"{row['speedup']:.2f}",
+        f"{floor['target']:.2f}" if floor else "",
+        f"{row['gflops']:.0f}" if row["gflops"] else "",
+        f"{row['gflops'] / peak:.0%}" if row["gflops"] and peak else "",
         f"{row['ours_mb']:.0f}",
         f"{row['torch_mb']:.0f}",
         f"{row['ours_mb'] / row['torch_mb']:.2f}",
@@ -249,7 +283,17 @@ def header(args):
     ]
 
 
-def run_all(args):
+def machine(args):
+    """What the machine reaches in our large product (GFLOP/s) and in copying memory (GB/s); none where not known."""
+    rates = {}
+    for name in ["matrix-product", "stream"]:
+        child = run_child("aion", [args.aion, "bench", "--only", name, "--threads", args.threads, "--json"])
+        [row] = json.loads(child.stdout)
+        rates[name] = row["rate"]
+    return rates["matrix-product"], rates["stream"]
+
+
+def run_all(args, floors, peak):
     """Measures everything asked for. Returns the rows, their table and the reasons of skipped rows."""
     rows, cells, skipped = [], [], []
     with tempfile.TemporaryDirectory() as scratch:
@@ -262,7 +306,7 @@ def run_all(args):
                     print(skipped[-1], file=sys.stderr)
                     continue
                 rows.append(json_row(name, batch, ours, torch))
-                cells.append(table_cells(rows[-1], ours, torch))
+                cells.append(table_cells(rows[-1], ours, torch, floors, peak))
     return rows, markdown_table(cells), skipped
 
 
@@ -290,7 +334,7 @@ def parse_arguments():
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/aion-bench", help="start-up checkpoint")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write header and table")
-    parser.add_argument("--floor", type=float, metavar="RATIO", help="exit 1 when a speedup is below")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw speedups and memory (needs matplotlib)")
     child = ("NAME", "BATCH", "REPEATS")
     parser.add_argument("--torch-child", nargs=3, metavar=child, help="time torch alone and print its row")
     return parser.parse_args()
@@ -312,20 +356,39 @@ def main():
     except Skip as reason:
         print(f"cannot compare: {reason}", file=sys.stderr)
         return 2
-    rows, table, skipped = run_all(args)
+    floors = json.loads(FLOORS.read_text())
+    product, stream = machine(args)
+    head.append(f"our product of 2048³ reaches {product:.0f} GFLOP/s, a copy {stream:.1f} GB/s; GFLOP/s as written")
+    rows, table, skipped = run_all(args, floors, product)
     report = "\n".join([*(f"- {line}" for line in head), "", table, "", *(f"- {line}" for line in skipped)]).rstrip()
     print(report)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     if args.markdown:
         args.markdown.write_text(report + "\n")
-    slow = [row for row in rows if args.floor is not None and row["speedup"] < args.floor]
-    for row in slow:
-        print(f"below the floor {args.floor}: {row['name']} x{row['batch']} at {row['speedup']:.2f}", file=sys.stderr)
-    if slow:
+    if args.chart:
+        chart.draw(rows, floors, args.chart)
+    fallen = [text for row in rows for text in below_floor(row, floors)]
+    for text in fallen:
+        print(text, file=sys.stderr)
+    if fallen:
         return 1
     # What was asked for by name and could not be measured has not passed any floor.
     return 2 if not rows or (args.only and skipped) else 0
+
+
+def below_floor(row, floors):
+    """Says where a row is below what was once reached, by more than the noise of this run."""
+    key = f"{row['name']} x{row['batch']}"
+    floor = floors.get(key)
+    if floor is None:
+        return
+    least = floor["speedup"] * (1 - 2 * row["noise"])
+    if row["speedup"] < least:
+        yield f"{key}: speedup {row['speedup']:.2f}, floor {floor['speedup']:.2f} ({least:.2f} with this run's noise)"
+    ratio = row["ours_mb"] / row["torch_mb"]
+    if ratio > floor["memory"]:
+        yield f"{key}: {ratio:.2f} of torch's memory, floor {floor['memory']:.2f}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ SPECTRUM_PIXELS = 7781
 PHOTOMETRY = ["tok_flux_g", "tok_flux_r", "tok_flux_i", "tok_flux_z"]
 ALL_SCALARS = [*PHOTOMETRY, "tok_shape_r", "tok_ebv"]
 
+RAGGED = [50, 250]  # fewest and most tokens of the objects of encode-ragged
+
 # The training row: which tokens of the 855 are seen and which are predicted, an object.
 TRAIN_INPUTS = {"tok_image": 180, "tok_spectrum_desi": 70}  # and the 6 scalars: 256
 TRAIN_TARGETS = {"tok_image": 88, "tok_spectrum_desi": 40}  # 128
@@ -150,6 +152,17 @@ def encode(batch):
     return inference(total, lambda: model.encode(tokens, num_encoder_tokens=total))
 
 
+def encode_ragged(batch):
+    """Objects of 50 to 250 tokens of an image, padded to the longest; the mask hides the padding."""
+    model = transformer().eval()
+    lengths = torch.tensor([RAGGED[0] + i * (RAGGED[1] - RAGGED[0]) // (batch - 1) for i in range(batch)])
+    longest = int(lengths.max())
+    tokens = {"tok_image": torch.randint(IMAGE_VOCABULARY, (batch, IMAGE_TOKENS))}
+    # True where a token is left out.
+    mask = {"tok_image": torch.arange(IMAGE_TOKENS)[None] >= lengths[:, None]}
+    return inference(sum(RAGGED) // 2, lambda: model.encode(tokens, mask, num_encoder_tokens=longest))
+
+
 def predict_spectrum(batch):
     model, tokens = transformer().eval(), random_tokens(batch, PHOTOMETRY)
     total = count(tokens) + SPECTRUM_TOKENS
@@ -241,6 +254,7 @@ OPERATIONS = {
     "spectrum-encode": spectrum_encode,
     "spectrum-decode": spectrum_decode,
     "encode": encode,
+    "encode-ragged": encode_ragged,
     "predict-spectrum": predict_spectrum,
     "train-transformer": train_transformer,
     "train-image-codec": train_image_codec,
