@@ -176,10 +176,8 @@ impl Setting {
         (0..self.batch).map(spectrum).collect()
     }
 
-    /// The first `count` tokens of an object that was measured in every way, image and spectrum first.
-    ///
-    /// # Errors
-    /// No object has so many.
+    /// `count` tokens of an object that was measured in every way, image and spectrum first. Beyond
+    /// what an object has, some 2,000, places are shown again, so that cost can be seen to grow.
     pub(super) fn shown(
         &self,
         count: usize,
@@ -188,19 +186,19 @@ impl Setting {
         let first = ["tok_image", "tok_spectrum_desi"].map(modality);
         let first: Vec<ModalityId> = first.into_iter().collect::<Result<_, _>>()?;
         let others = ModalityId::all().filter(|id| !first.contains(id) && !id.info().is_sequence());
+        let ids: Vec<ModalityId> = first.iter().copied().chain(others).collect();
         let (mut shown, mut rest) = (VisibleTokens::new(), count);
-        for id in first.iter().copied().chain(others) {
+        for id in ids.into_iter().cycle() {
+            if rest == 0 {
+                break;
+            }
             let mut tokens = self.tokens(id, random);
             tokens.truncate(rest);
             rest -= tokens.len();
-            if !tokens.is_empty() {
-                shown.insert(id, Visible::all(&tokens));
-            }
-        }
-        if rest > 0 {
-            let most = count - rest;
-            let reason = format!("an object has {most} tokens at most, not {count}");
-            return Err(usage(reason));
+            let more = Visible::all(&tokens);
+            let visible: &mut Visible = shown.entry(id).or_default();
+            visible.positions.extend(more.positions);
+            visible.tokens.extend(more.tokens);
         }
         Ok(shown)
     }
