@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use aion_kernel::layer::{Conv2d, ConvNextBlock, LayerNorm, Linear};
 use aion_kernel::{Activation, Init, Segments, Weights, attend, roofline};
+use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 
 /// Time spent on a kernel.
@@ -98,6 +99,7 @@ fn kernels() -> Vec<Kernel> {
     }
     for (length, dim) in [(2176, 64), (1088, 128), (544, 256), (272, 512)] {
         kernels.push(convnext(length, dim));
+        kernels.push(convnext_training(length, dim));
     }
     kernels.push(norm(855, 768));
     kernels
@@ -163,6 +165,17 @@ fn convnext(length: usize, dim: usize) -> Kernel {
         name: format!("convnext {length} x {dim}"),
         operations: 2.0 * (length * dim * (8 * dim + 7)) as f64,
         call: Box::new(move || drop(block.forward(input.clone()))),
+    }
+}
+
+/// Forward and backward, with gradients of the input and of all parameters.
+fn convnext_training(length: usize, dim: usize) -> Kernel {
+    let block = ConvNextBlock::new(&Weights::seeded(1, &Device::flex()), dim).train();
+    let input: Tensor<3> = draw([1, length, dim]).autodiff().require_grad();
+    Kernel {
+        name: format!("convnext forward, backward {length} x {dim}"),
+        operations: 6.0 * (length * dim * (8 * dim + 7)) as f64,
+        call: Box::new(move || drop(block.forward(input.clone()).sum().backward())),
     }
 }
 

@@ -7,7 +7,8 @@ use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
 use rayon::prelude::*;
 
-use crate::simd::{elu, elu_slope, gelu, gelu_slope, silu, silu_slope, vectorized};
+use crate::gelu::{gelu, gelu_lanes, gelu_slope};
+use crate::simd::{elu, elu_slope, silu, silu_slope, vectorized};
 
 /// Values that one task works on.
 const BLOCK: usize = 1 << 14;
@@ -95,7 +96,10 @@ impl Activation {
 
     /// Of every lane.
     #[inline(always)]
-    pub(crate) fn lanes<S: Simd>(self, lanes: S::f32s) -> S::f32s {
+    pub(crate) fn lanes<S: Simd>(self, simd: S, lanes: S::f32s) -> S::f32s {
+        if let Activation::Gelu = self {
+            return gelu_lanes(simd, lanes)[0];
+        }
         let mut lanes = [lanes];
         self.apply_all(cast_slice_mut(&mut lanes));
         let [lanes] = lanes;

@@ -10,6 +10,7 @@ pub mod attention;
 pub mod conv;
 pub mod error;
 mod gate;
+mod gelu;
 mod gradient;
 pub mod init;
 pub mod layer;

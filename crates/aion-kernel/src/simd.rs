@@ -1,5 +1,6 @@
 //! Plain loops, compiled for the widest vectors that the machine has, chosen when they run.
 
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Vectors of a row of a tile.
@@ -172,15 +173,6 @@ pub(crate) fn elu_slope(x: f32) -> f32 {
     exp_nonpositive(x.min(0.0))
 }
 
-/// The derivative of [`gelu`].
-#[inline(always)]
-pub(crate) fn gelu_slope(x: f32) -> f32 {
-    // 1 / √(2π)
-    const PEAK: f32 = 0.398_942_3;
-    let below = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-    below + x * PEAK * exp_nonpositive(-0.5 * x * x)
-}
-
 /// `1 / (1 + exp(-x))`
 #[inline(always)]
 pub(crate) fn logistic(x: f32) -> f32 {
@@ -213,34 +205,30 @@ pub(crate) fn sum(row: &[f32], term: impl Fn(f32) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|x| term(*x)).sum::<f64>()
 }
 
-/// The error function to about 1e-7: a polynomial near zero, one minus an exponential beyond.
+/// A vector of a row's values from `start` on, and zeros where the row has fewer.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
-    let (t, s) = (x.abs(), x * x);
-    let near = -5.967_617e-4;
-    let near = near * s + 4.991_194_2e-3;
-    let near = near * s - 2.676_813_5e-2;
-    let near = near * s + 1.128_199_3e-1;
-    let near = near * s - 3.761_253_4e-1;
-    let near = near * s + 1.283_791_7e-1;
-    let near = near * x + x;
-    let far = -1.728_534_7e-5 * t + 3.831_971_3e-4;
-    let far = far * s + (-3.883_964_4e-3 * t + 2.425_462_2e-2);
-    let far = far * t - 1.067_778_8e-1;
-    let far = far * t - 6.348_467e-1;
-    let far = far * t - 1.287_175_1e-1;
-    let far = 1.0 - exp_nonpositive(far * t - t);
-    if t > 0.927_734_4 {
-        far.copysign(x)
-    } else {
-        near
+pub(crate) fn vector_at<S: Simd>(simd: S, row: &[f32], start: usize) -> S::f32s {
+    let values = &row[start..row.len().min(start + S::F32_LANES)];
+    if let [vector] = S::as_simd_f32s(values).0 {
+        return *vector;
     }
+    let mut vector = [simd.splat_f32s(0.0)];
+    cast_slice_mut(&mut vector)[..values.len()].copy_from_slice(values);
+    let [vector] = vector;
+    vector
 }
 
-/// `x Φ(x)`, Φ being the normal distribution's.
+/// Stores what [`vector_at`] reads.
 #[inline(always)]
-pub(crate) fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+pub(crate) fn set_vector_at<S: Simd>(row: &mut [f32], start: usize, vector: S::f32s) {
+    let end = row.len().min(start + S::F32_LANES);
+    let values = &mut row[start..end];
+    let count = values.len();
+    if let [to] = S::as_mut_simd_f32s(values).0 {
+        *to = vector;
+        return;
+    }
+    values.copy_from_slice(&cast_slice(&[vector])[..count]);
 }
 
 #[cfg(test)]
@@ -257,26 +245,5 @@ mod tests {
         }
         assert_eq!(elu(2.5), 2.5);
         assert!((elu(-1.0) - (-1f32).exp_m1()).abs() < 1e-7);
-    }
-
-    #[test]
-    fn gelu_is_accurate() {
-        // The error function by its power series, in 64 bits.
-        let exact = |x: f64| {
-            let mut term = x;
-            let mut sum = x;
-            for n in 1..120 {
-                term *= -x * x / f64::from(n);
-                sum += term / f64::from(2 * n + 1);
-            }
-            sum * std::f64::consts::FRAC_2_SQRT_PI
-        };
-        for step in -4000..4000 {
-            let x = step as f32 * 1e-3;
-            let expected = 0.5 * f64::from(x) * (1.0 + exact(f64::from(x) / 2f64.sqrt()));
-            assert!((f64::from(gelu(x)) - expected).abs() < 4e-7, "{x}");
-        }
-        assert_eq!(gelu(20.0), 20.0);
-        assert!(gelu(-20.0).abs() < 1e-5);
     }
 }

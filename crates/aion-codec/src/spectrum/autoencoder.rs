@@ -3,7 +3,7 @@
 //! Activations are channels last, `(batch, length, channels)`, so that all but the depthwise
 //! convolution are matrix products.
 
-use aion_kernel::layer::{ConvNextBlock, LayerNorm};
+use aion_kernel::layer::{ConvNextBlock, LayerNorm, affine};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -180,7 +180,7 @@ impl Merge {
         let rows = input.reshape([batch * merged, kernel * inputs]);
         let weight = self.weight.val().swap_dims(1, 2);
         let weight = weight.reshape([outputs, kernel * inputs]);
-        let output = rows.matmul(weight.transpose()) + self.bias.val().unsqueeze();
+        let output = affine(rows, weight, Some(self.bias.val()));
         output.reshape([batch, merged, outputs])
     }
 }
@@ -205,10 +205,10 @@ impl Split {
     fn forward(&self, input: Tensor<3>) -> Tensor<3> {
         let [batch, length, _] = input.dims();
         let [inputs, outputs, kernel] = self.weight.dims();
-        let weight = self.weight.val().swap_dims(1, 2);
-        let weight = weight.reshape([inputs, kernel * outputs]);
-        let output = input.reshape([batch * length, inputs]).matmul(weight);
-        let output = output.reshape([batch, length * kernel, outputs]);
-        output + self.bias.val().reshape([1, 1, outputs])
+        let weight = self.weight.val().permute([2, 1, 0]);
+        let weight = weight.reshape([kernel * outputs, inputs]);
+        let bias = self.bias.val().repeat(&[kernel]);
+        let output = affine(input.reshape([batch * length, inputs]), weight, Some(bias));
+        output.reshape([batch, length * kernel, outputs])
     }
 }

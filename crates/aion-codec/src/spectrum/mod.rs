@@ -12,7 +12,7 @@ pub use config::SpectrumConfig;
 pub use loss::SpectrumLoss;
 
 use aion_data::{DataError, Place, Problem, Spectrum};
-use aion_kernel::layer::LayerNorm;
+use aion_kernel::layer::{LayerNorm, affine};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -65,7 +65,7 @@ impl Pointwise {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let [outputs, inputs, _] = self.weight.dims();
         let weight = self.weight.val().reshape([outputs, inputs]);
-        input.matmul(weight.transpose()) + self.bias.val().unsqueeze()
+        affine(input, weight, Some(self.bias.val()))
     }
 }
 

@@ -59,9 +59,12 @@ impl Finish<'_> {
         }
         if self.gated {
             let [first, second] = sums;
-            sums[0] = simd.mul_f32s(self.activation.lanes::<S>(first), second);
+            sums[0] = simd.mul_f32s(self.activation.lanes(simd, first), second);
         } else {
-            self.activation.apply_all(cast_slice_mut(&mut sums));
+            // A loop, not `map`: closures are not always inlined, and then not compiled for vectors.
+            for lanes in &mut sums {
+                *lanes = self.activation.lanes(simd, *lanes);
+            }
         }
         if let Some((rest, stride)) = self.rest {
             let rest = &rest[place.row * stride + place.column..][..place.count];

@@ -122,3 +122,37 @@ impl Left for Normalized<'_> {
         }
     }
 }
+
+/// Rows of a matrix, each column times a factor plus a summand, which is done while they are packed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scaled<'a> {
+    values: &'a [f32],
+    /// Factor and summand, one a column.
+    affine: [&'a [f32]; 2],
+}
+
+impl<'a> Scaled<'a> {
+    /// Of `(rows, affine[0].len())`.
+    pub(crate) fn new(values: &'a [f32], affine: [&'a [f32]; 2]) -> Self {
+        Scaled { values, affine }
+    }
+}
+
+impl Left for Scaled<'_> {
+    #[inline(always)]
+    fn pack<const ROWS: usize>(
+        &self,
+        rows: Range<usize>,
+        depth: Range<usize>,
+        to: &mut [[f32; ROWS]],
+    ) {
+        let [factor, summand] = self.affine.map(|values| &values[depth.clone()]);
+        for (lane, row) in rows.enumerate() {
+            let values = &self.values[row * self.affine[0].len()..][depth.clone()];
+            let affine = factor.iter().zip(summand);
+            for ((to, value), (factor, summand)) in to.iter_mut().zip(values).zip(affine) {
+                to[lane] = value * factor + summand;
+            }
+        }
+    }
+}

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::memory::{Shared, filled};
 
 pub(crate) use finish::{Finish, add, load, store};
-pub(crate) use left::{Left, Matrix, Normalized, Transposed};
+pub(crate) use left::{Left, Matrix, Normalized, Scaled, Transposed};
 pub(crate) use panels::{Panels, Rows};
 use part::Part;
 pub(crate) use part::multiply;

@@ -3,18 +3,22 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, module};
 
+use crate::gradient::{Input, Inputs};
 use crate::init::Init;
-use crate::memory::{Derived, HostTensor, from_host};
-use crate::product::{Finish, Matrix, Panels, Product};
-use crate::sequence::{MixAndNormalize, add_bias_and, gelu_and_respond};
+use crate::memory::{Derived, from_host};
+use crate::product::Panels;
+use crate::sequence::TAPS;
 use crate::weights::Weights;
+use gradient::BlockGradient;
+use host::{Block, Packed};
 
-/// Width of the depthwise convolution.
-const KERNEL: usize = 7;
+mod gradient;
+mod host;
+mod narrow;
+
 /// Hidden channels a channel.
 const EXPANSION: usize = 4;
-/// Channels from which on the block has a kernel of its own. A norm over fewer amplifies rounding so
-/// much that burn's exact error function is worth its time, of which such a block takes little.
+/// Channels from which on the block is made of matrix products; see [`narrow`].
 const LEAST_DIM: usize = 16;
 /// Epsilon of both norms. Not stored in checkpoints.
 const EPSILON: f64 = 1e-6;
@@ -35,6 +39,10 @@ pub struct ConvNextBlock {
     contract_bias: Param<Tensor<1>>,
     #[module(skip)]
     taps: Derived<Vec<f32>>,
+    #[module(skip)]
+    expand_panels: Derived<Panels>,
+    #[module(skip)]
+    contract_panels: Derived<Panels>,
 }
 
 impl ConvNextBlock {
@@ -44,7 +52,7 @@ impl ConvNextBlock {
         let hidden = EXPANSION * dim;
         let at = |name: &str| weights.at(name);
         ConvNextBlock {
-            depthwise: at("dwconv").param("weight", [dim, 1, KERNEL], init.clone()),
+            depthwise: at("dwconv").param("weight", [dim, 1, TAPS], init.clone()),
             depthwise_bias: at("dwconv").param("bias", [dim], zeros.clone()),
             norm_weight: at("norm").param("weight", [dim], Init::Constant(1.0)),
             norm_bias: at("norm").param("bias", [dim], zeros.clone()),
@@ -55,6 +63,8 @@ impl ConvNextBlock {
             contract: at("pwconv2").param("weight", [dim, hidden], init),
             contract_bias: at("pwconv2").param("bias", [dim], zeros),
             taps: Derived::default(),
+            expand_panels: Derived::default(),
+            contract_panels: Derived::default(),
         }
     }
 
@@ -67,14 +77,14 @@ impl ConvNextBlock {
         }
     }
 
-    /// The block made of burn's operations, for training and for other devices.
+    /// The block made of burn's operations, for other devices.
     fn composed(&self, input: Tensor<3>) -> Tensor<3> {
         let [batch, length, dim] = input.dims();
-        let margin = KERNEL / 2;
+        let margin = TAPS / 2;
         let padded = input.clone().pad([(margin, margin), (0, 0)], 0.0);
         let weight = self.depthwise.val();
         let start = self.depthwise_bias.val().reshape([1, 1, dim]);
-        let mixed = (0..KERNEL).fold(start, |sum, tap| {
+        let mixed = (0..TAPS).fold(start, |sum, tap| {
             let kernel = weight.clone().narrow(2, tap, 1).reshape([1, 1, dim]);
             padded.clone().narrow(1, tap, length) * kernel + sum
         });
@@ -95,61 +105,58 @@ impl ConvNextBlock {
         input + output.reshape([batch, length, dim])
     }
 
+    /// `None` on other devices, and where there is nothing.
     fn on_host(&self, input: &Tensor<3>) -> Option<Tensor<3>> {
-        let [batch, length, dim] = input.dims();
-        if dim < LEAST_DIM {
+        let shape @ [_, _, dim] = input.dims();
+        if shape.contains(&0) {
             return None;
         }
-        let (rows, hidden_dim) = (batch * length, EXPANSION * dim);
-        let values = HostTensor::of(input)?;
-        let depthwise = HostTensor::of(&self.depthwise.val())?;
-        let vector = |param: &Param<Tensor<1>>| HostTensor::of(&param.val());
-        let bias = vector(&self.depthwise_bias)?;
-        let norm = [vector(&self.norm_weight)?, vector(&self.norm_bias)?];
-        let taps = self
-            .taps
-            .get(&depthwise, |weight| transpose(weight, KERNEL));
-        let mix = MixAndNormalize {
-            kernel: &taps,
-            bias: bias.values(),
-            norm: [norm[0].values(), norm[1].values()],
-            epsilon: EPSILON as f32,
+        let inputs = Inputs::of([
+            Input::of(input),
+            Input::of(&self.depthwise.val()),
+            Input::of(&self.depthwise_bias.val()),
+            Input::of(&self.norm_weight.val()),
+            Input::of(&self.norm_bias.val()),
+            Input::of(&self.expand.val()),
+            Input::of(&self.expand_bias.val()),
+            Input::of(&self.gamma.val()),
+            Input::of(&self.beta.val()),
+            Input::of(&self.contract.val()),
+            Input::of(&self.contract_bias.val()),
+        ])?;
+        let hosts = inputs.hosts();
+        let [values, depthwise, .., expand, _, _, _, contract, _] = hosts;
+        let taps = |weight: &[f32]| transpose(weight, TAPS);
+        let expand_panels = |weight: &[f32]| {
+            let shape = [dim, EXPANSION * dim];
+            Panels::new(weight, shape, [1, shape[0]])
         };
-        let mixed = mix.run(values.values(), length);
-
-        let product = |a: &[f32], weight: &HostTensor, depth: usize, columns: usize| {
-            let right = Panels::new(weight.values(), [depth, columns], [1, depth]);
-            let (left, finish) = (Matrix::new(a, depth), Finish::default());
-            Product {
-                left,
-                rows,
-                right: &right,
-                finish,
-            }
-            .matrix()
+        let contract_panels = |weight: &[f32]| {
+            let shape = [EXPANSION * dim, dim];
+            Panels::new(weight, shape, [1, shape[0]])
         };
-        let expand = HostTensor::of(&self.expand.val())?;
-        let mut hidden = product(&mixed, &expand, dim, hidden_dim);
-        drop(mixed);
-        let (gamma, beta) = (
-            HostTensor::of(&self.gamma.val())?,
-            HostTensor::of(&self.beta.val())?,
-        );
-        gelu_and_respond(
-            &mut hidden,
-            length,
-            vector(&self.expand_bias)?.values(),
-            [gamma.values(), beta.values()],
-            EPSILON as f32,
-        );
-        let contract = HostTensor::of(&self.contract.val())?;
-        let mut output = product(&hidden, &contract, hidden_dim, dim);
-        add_bias_and(
-            &mut output,
-            vector(&self.contract_bias)?.values(),
-            values.values(),
-        );
-        Some(from_host(output, [batch, length, dim]))
+        if inputs.is_tracked() {
+            // Training changes weights where they lie, at every step: nothing is kept then.
+            let taps = taps(depthwise.values());
+            let packed = Packed {
+                expand: &expand_panels(expand.values()),
+                contract: &contract_panels(contract.values()),
+            };
+            let (output, kept) = Block::new(hosts, &taps).forward_kept(values.values(), packed);
+            let gradient = |hosts, _| BlockGradient { hosts, taps, kept };
+            return Some(inputs.result(output, shape, gradient));
+        }
+        let taps = self.taps.get(depthwise, taps);
+        if dim < LEAST_DIM {
+            let output = Block::new(hosts, &taps).forward_narrow(values.values());
+            return Some(from_host(output, shape));
+        }
+        let packed = Packed {
+            expand: &self.expand_panels.get(expand, expand_panels),
+            contract: &self.contract_panels.get(contract, contract_panels),
+        };
+        let output = Block::new(hosts, &taps).forward(values.values(), packed);
+        Some(from_host(output, shape))
     }
 }
 
@@ -162,25 +169,4 @@ fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::{Device, Distribution};
-
-    #[test]
-    fn host_and_composed_blocks_agree() {
-        for (batch, length, dim) in [(1, 5, 16), (3, 130, 24), (2, 64, 17)] {
-            let device = Device::flex();
-            let mut block = ConvNextBlock::new(&Weights::seeded(1, &device), dim);
-            // The response norm starts at zero and would hide its own mistakes.
-            let draw = |shape: [usize; 3]| Tensor::random(shape, Distribution::Default, &device);
-            block.gamma = Param::from_tensor(draw([1, 1, EXPANSION * dim]));
-            block.beta = Param::from_tensor(draw([1, 1, EXPANSION * dim]));
-            let input: Tensor<3> = draw([batch, length, dim]) * 4.0 - 2.0;
-            let composed = block.composed(input.clone()).into_data();
-            let host = block.on_host(&input).expect("on the CPU").into_data();
-            for (a, b) in host.iter::<f32>().zip(composed.iter::<f32>()) {
-                assert!((a - b).abs() < 1e-4, "{batch} {length} {dim}: {a} {b}");
-            }
-        }
-    }
-}
+mod tests;

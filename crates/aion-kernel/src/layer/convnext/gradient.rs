@@ -1,0 +1,159 @@
+//! The gradient of a whole ConvNeXt block, one object after the other.
+
+use std::cell::Cell;
+
+use super::host::{Block, INPUTS, Kept, with_room};
+use super::transpose;
+use crate::aligned::Aligned;
+use crate::gradient::Gradient;
+use crate::memory::HostTensor;
+use crate::product::{Finish, Left, Matrix, Panels, Product, Transposed};
+use crate::rows::column_sums;
+use crate::sequence::{MixGradient, ResponseGradient, respond_backward};
+
+/// A block's inputs and what its forward pass kept.
+#[derive(Debug)]
+pub(super) struct BlockGradient {
+    pub hosts: [HostTensor; INPUTS],
+    /// `(taps, dim)`
+    pub taps: Vec<f32>,
+    pub kept: Kept,
+}
+
+thread_local! {
+    /// For an object: the gradient of its hidden values, these, its normalised rows and their gradient.
+    static ROOM: Cell<[Aligned; 4]> = Cell::default();
+}
+
+/// Both weights as the products of their inputs' gradients read them, and the gradients' sums over
+/// objects.
+struct Sums {
+    expand_panels: Panels,
+    contract_panels: Panels,
+    mix: MixGradient,
+    response: ResponseGradient,
+    /// `(hidden, dim)`
+    expand: Vec<f32>,
+    /// `(dim, hidden)`
+    contract: Vec<f32>,
+}
+
+impl Gradient<INPUTS> for BlockGradient {
+    fn backward(&self, output: &[f32], _: [bool; INPUTS]) -> [Option<Vec<f32>>; INPUTS] {
+        let block = Block::new(&self.hosts, &self.taps);
+        let (dim, hidden, length) = (block.dim(), block.hidden(), block.length);
+        let mut sums = Sums {
+            expand_panels: Panels::new(block.expand, [hidden, dim], [dim, 1]),
+            contract_panels: Panels::new(block.contract, [dim, hidden], [hidden, 1]),
+            mix: MixGradient::zeros(&block.mix),
+            response: ResponseGradient::zeros(hidden),
+            expand: vec![0.0; hidden * dim],
+            contract: vec![0.0; dim * hidden],
+        };
+        // What is added to the block's result goes to its input unchanged.
+        let mut input = output.to_vec();
+        let lens = [length * hidden, length * hidden, length * dim, length * dim];
+        let work = |mut room: [&mut [f32]; 4]| {
+            let objects = input.chunks_exact_mut(length * dim);
+            for (object, (to, output)) in objects.zip(output.chunks_exact(length * dim)).enumerate()
+            {
+                self.object(&block, object, output, to, &mut sums, &mut room);
+            }
+        };
+        with_room(&ROOM, lens, work);
+        let (mix, response) = (sums.mix, sums.response);
+        [
+            input,
+            transpose(&mix.kernel, dim),
+            mix.bias,
+            mix.scale,
+            mix.shift,
+            sums.expand,
+            response.bias,
+            response.gamma,
+            response.beta,
+            sums.contract,
+            column_sums(output, dim),
+        ]
+        .map(Some)
+    }
+}
+
+impl BlockGradient {
+    /// From the gradient of one object's result. What goes through to its input is added to `to`,
+    /// the parameters' gradients to `sums`.
+    fn object(
+        &self,
+        block: &Block<'_>,
+        object: usize,
+        output: &[f32],
+        to: &mut [f32],
+        sums: &mut Sums,
+        [gradient, values, normal, normal_gradient]: &mut [&mut [f32]; 4],
+    ) {
+        let (dim, hidden, length) = (block.dim(), block.hidden(), block.length);
+        let input = &self.hosts[0].values()[object * length * dim..][..length * dim];
+        let before = &self.kept.before[object * length * hidden..][..length * hidden];
+
+        multiply(
+            Matrix::new(output, dim),
+            length,
+            &sums.contract_panels,
+            gradient,
+        );
+        let response = &self.kept.responses[object];
+        let found = respond_backward(before, response, block.response, gradient, values);
+        sums.response.add(&found);
+        let right = Panels::new(values, [length, hidden], [hidden, 1]);
+        accumulate(
+            Transposed::new(output, dim),
+            dim,
+            &right,
+            &mut sums.contract,
+        );
+
+        multiply(
+            Matrix::new(gradient, hidden),
+            length,
+            &sums.expand_panels,
+            normal_gradient,
+        );
+        block.mix.normalized(input, &block.norm, normal);
+        let right = Panels::new(normal, [length, dim], [dim, 1]);
+        accumulate(
+            Transposed::new(gradient, hidden),
+            hidden,
+            &right,
+            &mut sums.expand,
+        );
+
+        let found = block.mix.backward(input, &block.norm, normal_gradient, to);
+        sums.mix.add(&found);
+    }
+}
+
+fn multiply(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) {
+    let finish = Finish::default();
+    let product = Product {
+        left,
+        rows,
+        right,
+        finish,
+    };
+    product.write(output, right.columns());
+}
+
+/// Adds a product to what is there.
+fn accumulate(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) {
+    let finish = Finish {
+        accumulate: true,
+        ..Finish::default()
+    };
+    let product = Product {
+        left,
+        rows,
+        right,
+        finish,
+    };
+    product.write(output, right.columns());
+}
