@@ -1,6 +1,6 @@
 //! Feed-forward layers, plain or gated (Shazeer 2020).
 
-use aion_kernel::layer::{GatedProduct, LayerNorm, Linear};
+use aion_kernel::layer::{LayerNorm, Linear, gated_product};
 use aion_kernel::{Activation, Init, Weights};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -13,8 +13,6 @@ pub(crate) struct Mlp {
     fc1: Linear,
     fc2: Linear,
     fc3: Option<Linear>,
-    #[module(skip)]
-    gated: GatedProduct,
     #[module(skip)]
     activation: Activation,
 }
@@ -30,7 +28,6 @@ impl Mlp {
             fc1: linear("fc1", dim, hidden),
             fc2: linear("fc2", hidden, dim),
             fc3: config.gated_mlp.then(|| linear("fc3", dim, hidden)),
-            gated: GatedProduct::default(),
             activation: match config.act_layer {
                 config::Activation::SiLU => Activation::Silu,
                 config::Activation::GELU => Activation::Gelu,
@@ -44,11 +41,7 @@ impl Mlp {
     /// `(rows, dim)` → `(rows, dim)`
     pub(crate) fn forward(&self, rows: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
         let hidden = match &self.fc3 {
-            Some(fc3) => {
-                let maps = [&self.fc1, fc3];
-                self.gated
-                    .forward_normed(norm, rows.clone(), maps, self.activation)
-            }
+            Some(fc3) => gated_product(norm, rows.clone(), [&self.fc1, fc3], self.activation),
             None => {
                 let hidden = self.fc1.forward_normed(norm, rows.clone());
                 self.activation.of(hidden)

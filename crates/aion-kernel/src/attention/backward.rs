@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Segments;
 use crate::gradient::Gradient;
 use crate::memory::HostTensor;
-use crate::product::{Finish, Matrix, Panels, Product, Transposed};
+use crate::product::{Finish, Matrix, Panels, Product, Right, Transposed};
 use crate::simd::{exp_nonpositive, vectorized};
 
 /// Scores that are held at a time: they should stay in the nearer caches.
@@ -194,7 +194,7 @@ fn multiply(left: &[f32], depth: usize, right: &Panels, to: &mut [f32]) {
     let product = Product {
         left: Matrix::new(left, depth),
         rows: left.len() / depth,
-        right,
+        right: Right::Packed(right),
         finish: Finish::default(),
     };
     product.write_alone(to, right.columns());
@@ -205,7 +205,7 @@ fn multiply_turned(left: &[f32], rows: usize, right: &Panels, to: &mut [f32]) {
     let product = Product {
         left: Transposed::new(left, rows),
         rows,
-        right,
+        right: Right::Packed(right),
         finish: Finish {
             accumulate: true,
             ..Finish::default()

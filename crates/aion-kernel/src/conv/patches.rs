@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::ConvShape;
 use crate::activation::Activation;
-use crate::product::{Finish, Left, Matrix, Panels, Product, Rows, Transposed};
+use crate::product::{Finish, Left, Matrix, Panels, Product, Right, Rows, Transposed};
 use crate::simd::vectorized;
 
 /// A weight as panels, its rows `(kernel rows, kernel columns, inputs)`.
@@ -56,7 +56,7 @@ pub(crate) fn convolve_patches(
         return Product {
             left,
             rows,
-            right,
+            right: Right::Packed(right),
             finish,
         }
         .matrix();
@@ -69,7 +69,7 @@ pub(crate) fn convolve_patches(
     Product {
         left,
         rows,
-        right,
+        right: Right::Packed(right),
         finish,
     }
     .matrix()
@@ -121,7 +121,7 @@ pub(crate) fn patch_weight_gradient(
         let product = Product {
             left: Transposed::new(gradient, outputs),
             rows: outputs,
-            right: &right,
+            right: Right::Packed(&right),
             finish: Finish {
                 accumulate: true,
                 ..Finish::default()
@@ -175,7 +175,7 @@ pub(crate) fn patch_input_gradient(
         let product = Product {
             left: Matrix::new(gradient, outputs),
             rows: one.output_pixels(),
-            right: &right,
+            right: Right::Packed(&right),
             finish: Finish::default(),
         };
         let patches = product.matrix();

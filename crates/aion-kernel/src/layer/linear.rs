@@ -9,8 +9,8 @@ use super::LayerNorm;
 use crate::activation::Activation;
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
-use crate::memory::{Derived, HostTensor, from_host};
-use crate::product::{Finish, Left, Matrix, Panels, Product, Transposed};
+use crate::memory::{HostTensor, from_host};
+use crate::product::{Finish, Left, Matrix, Panels, Product, Right, Transposed};
 use crate::rows::column_sums;
 use crate::weights::Weights;
 
@@ -19,15 +19,6 @@ use crate::weights::Weights;
 pub struct Linear {
     weight: Param<Tensor<2>>,
     bias: Option<Param<Tensor<1>>>,
-    #[module(skip)]
-    packed: Packed,
-}
-
-/// The weight as products read it, kept between calls: whole, and the part last asked for.
-#[derive(Debug, Clone, Default)]
-struct Packed {
-    whole: Derived<Panels>,
-    part: Derived<Panels>,
 }
 
 impl Linear {
@@ -36,14 +27,13 @@ impl Linear {
         Linear {
             weight: weights.param("weight", [outputs, inputs], init),
             bias: bias.then(|| weights.param("bias", [outputs], Init::Constant(0.0))),
-            packed: Packed::default(),
         }
     }
 
     /// # Shapes
     /// `(…, inputs)` → `(…, outputs)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        affine_kept(input, self.weight.val(), self.bias(), &self.packed.whole)
+        affine(input, self.weight.val(), self.bias())
     }
 
     /// Only the outputs `outputs`, at their share of the cost.
@@ -57,7 +47,7 @@ impl Linear {
     ) -> Tensor<D> {
         let weight = self.weight.val().slice([outputs.clone()]);
         let bias = self.bias().map(|bias| bias.slice([outputs]));
-        affine_kept(input, weight, bias, &self.packed.part)
+        affine(input, weight, bias)
     }
 
     /// Of rows that are normalised first, without their standing in memory.
@@ -104,10 +94,6 @@ impl Linear {
             Some(bias) => Some(HostTensor::of(&bias.val())?),
             None => None,
         };
-        let right = self
-            .packed
-            .whole
-            .get(&weight, |weight| transposed(weight, [outputs, inputs]));
         let finish = Finish {
             bias: bias.as_ref().map(HostTensor::values),
             ..finish
@@ -115,81 +101,58 @@ impl Linear {
         let product = Product {
             left,
             rows,
-            right: &right,
+            right: Right::Weight(weight.values(), [outputs, inputs]),
             finish,
         };
         Some(from_host(product.matrix(), [rows, outputs]))
     }
 }
 
-/// Two linear maps of one input: `act(x W₁ᵀ) · (x W₂ᵀ)`, gated units (Shazeer 2020).
-#[derive(Debug, Clone, Default)]
-pub struct GatedProduct {
-    packed: Derived<(HostTensor, Panels)>,
+/// Two linear maps of one input that is normalised first: `act(x W₁ᵀ) · (x W₂ᵀ)`, gated units (Shazeer
+/// 2020).
+///
+/// # Shapes
+/// `(rows, inputs)` → `(rows, outputs)`
+pub fn gated_product(
+    norm: &LayerNorm,
+    input: Tensor<2>,
+    maps: [&Linear; 2],
+    activation: Activation,
+) -> Tensor<2> {
+    let rows = input.dims()[0];
+    let fused = norm.on_rows(&input, |left| gated_on_host(left, rows, maps, activation));
+    if let Some(output) = fused {
+        return output;
+    }
+    let normed = norm.forward(input);
+    let [first, second] = maps.map(|map| map.forward(normed.clone()));
+    gate(first, second, activation)
 }
 
-impl GatedProduct {
-    /// Of rows that are normalised first. Both maps have no bias where this pays.
-    ///
-    /// # Shapes
-    /// `(rows, inputs)` → `(rows, outputs)`
-    pub fn forward_normed(
-        &self,
-        norm: &LayerNorm,
-        input: Tensor<2>,
-        maps: [&Linear; 2],
-        activation: Activation,
-    ) -> Tensor<2> {
-        let rows = input.dims()[0];
-        let fused = norm.on_rows(&input, |left| self.on_host(left, rows, maps, activation));
-        if let Some(output) = fused {
-            return output;
-        }
-        let normed = norm.forward(input);
-        let [first, second] = maps.map(|map| map.forward(normed.clone()));
-        gate(first, second, activation)
+/// `None` where parameters are elsewhere or want a gradient, and for maps with a bias.
+fn gated_on_host(
+    left: impl Left,
+    rows: usize,
+    maps: [&Linear; 2],
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    if maps.iter().any(|map| map.bias.is_some()) {
+        return None;
     }
-
-    fn on_host(
-        &self,
-        left: impl Left,
-        rows: usize,
-        maps: [&Linear; 2],
-        activation: Activation,
-    ) -> Option<Tensor<2>> {
-        if maps.iter().any(|map| map.bias.is_some()) {
-            return None;
-        }
-        let [first, second] = maps.map(|map| HostTensor::of(&map.weight.val()));
-        let (first, second) = (first?, second?);
-        let [outputs, inputs] = first.dims();
-        // Both weights are held, so that neither can change unseen.
-        let packed = self.packed.get(&first, |weight| {
-            let pair = [weight, second.values()];
-            let panels = Panels::paired(pair, [inputs, outputs], [1, inputs]);
-            (second.clone(), panels)
-        });
-        let fresh;
-        let right = if packed.0.is_same(&second) {
-            &packed.1
-        } else {
-            let pair = [first.values(), second.values()];
-            fresh = Panels::paired(pair, [inputs, outputs], [1, inputs]);
-            &fresh
-        };
-        let finish = Finish {
+    let [first, second] = maps.map(|map| HostTensor::of(&map.weight.val()));
+    let (first, second) = (first?, second?);
+    let shape @ [outputs, _] = first.dims();
+    let product = Product {
+        left,
+        rows,
+        right: Right::Pair([first.values(), second.values()], shape),
+        finish: Finish {
             activation,
             gated: true,
             ..Finish::default()
-        };
-        let product = Product {
-            left,
-            rows,
-            right,
-            finish,
-        };
-        Some(from_host(product.matrix(), [rows, outputs]))
-    }
+        },
+    };
+    Some(from_host(product.matrix(), [rows, outputs]))
 }
 
 /// `x Wᵀ + b` for a weight `(outputs, inputs)` that is no layer's own.
@@ -201,15 +164,6 @@ pub fn affine<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    affine_kept(input, weight, bias, &Derived::default())
-}
-
-fn affine_kept<const D: usize>(
-    input: Tensor<D>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    packed: &Derived<Panels>,
-) -> Tensor<D> {
     let mut dims = input.dims();
     let inputs = dims[D - 1];
     let rows: usize = dims[..D - 1].iter().product();
@@ -217,11 +171,11 @@ fn affine_kept<const D: usize>(
     let output = match &bias {
         None => {
             let inputs = Inputs::of([Input::of(&flat), Input::of(&weight)]);
-            inputs.map(|inputs| product(inputs, packed))
+            inputs.map(|inputs| product(inputs))
         }
         Some(bias) => {
             let inputs = Inputs::of([Input::of(&flat), Input::of(&weight), Input::of(bias)]);
-            inputs.map(|inputs| product_with_bias(inputs, packed))
+            inputs.map(|inputs| product_with_bias(inputs))
         }
     };
     let output = output.unwrap_or_else(|| composed(flat, weight, bias));
@@ -238,24 +192,18 @@ fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
     }
 }
 
-/// Panels of the transpose of a weight `(outputs, inputs)`.
-fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2]) -> Panels {
-    Panels::new(weight, [inputs, outputs], [1, inputs])
-}
-
-fn product(factors: Inputs<2>, packed: &Derived<Panels>) -> Tensor<2> {
+fn product(factors: Inputs<2>) -> Tensor<2> {
     let [input, weight] = factors.hosts();
-    let (output, shape) = multiply(input, weight, None, packed, factors.is_tracked());
+    let (output, shape) = multiply(input, weight, None);
     factors.result(output, shape, |[input, weight], _| LinearGradient {
         input,
         weight,
     })
 }
 
-fn product_with_bias(factors: Inputs<3>, packed: &Derived<Panels>) -> Tensor<2> {
+fn product_with_bias(factors: Inputs<3>) -> Tensor<2> {
     let [input, weight, bias] = factors.hosts();
-    let bias = Some(bias.values());
-    let (output, shape) = multiply(input, weight, bias, packed, factors.is_tracked());
+    let (output, shape) = multiply(input, weight, Some(bias.values()));
     factors.result(output, shape, |[input, weight, _], _| LinearGradient {
         input,
         weight,
@@ -266,20 +214,12 @@ fn multiply(
     input: &HostTensor,
     weight: &HostTensor,
     bias: Option<&[f32]>,
-    packed: &Derived<Panels>,
-    tracked: bool,
 ) -> (Vec<f32>, [usize; 2]) {
     let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
-    let pack = |weight: &[f32]| transposed(weight, [outputs, inputs]);
-    // Training changes weights where they lie, at every step: nothing is kept then.
-    let right = match tracked {
-        true => std::sync::Arc::new(pack(weight.values())),
-        false => packed.get(weight, pack),
-    };
     let product = Product {
         left: Matrix::new(input.values(), inputs),
         rows,
-        right: &right,
+        right: Right::Weight(weight.values(), [outputs, inputs]),
         finish: Finish {
             bias,
             ..Finish::default()
@@ -304,7 +244,7 @@ impl LinearGradient {
         let product = Product {
             left: Matrix::new(output, outputs),
             rows: output.len() / outputs,
-            right: &right,
+            right: Right::Packed(&right),
             finish: Finish::default(),
         };
         product.matrix()
@@ -317,7 +257,7 @@ impl LinearGradient {
         let product = Product {
             left: Transposed::new(output, outputs),
             rows: outputs,
-            right: &right,
+            right: Right::Packed(&right),
             finish: Finish::default(),
         };
         product.matrix()

@@ -9,7 +9,7 @@ mod norm;
 pub use conv::{Conv2d, ConvTranspose2d, convolve_with};
 pub use convnext::ConvNextBlock;
 pub use gate::SqueezeExcite;
-pub use linear::{GatedProduct, Linear, affine, gate};
+pub use linear::{Linear, affine, gate, gated_product};
 pub use norm::{BatchNorm2d, LayerNorm};
 
 #[cfg(test)]

@@ -128,8 +128,7 @@ fn fused_products_are_the_composed_ones() {
     let [first, second] = maps.each_ref().map(|map| map.forward(normed.clone()));
     let expected = gate(first, second, Activation::Silu);
     let pair = [&maps[0], &maps[1]];
-    let product = GatedProduct::default();
-    let found = product.forward_normed(&norm, input.clone(), pair, Activation::Silu);
+    let found = gated_product(&norm, input.clone(), pair, Activation::Silu);
     assert_close(
         found.clone().into_data(),
         expected.into_data(),
@@ -202,6 +201,7 @@ fn squeeze_excite_is_burns() {
             let mut gate = SqueezeExcite::new(&Weights::seeded(3, &Device::flex()), dim);
             gate.to_k
                 .set(key.clone(), Tensor::ones([1], &Device::flex()));
+            gate.excite.set(excite.0.clone(), excite.1.clone());
             gate
         };
         let ours = |t: &[Tensor<4>]| gate(&t[2]).gate_and_add(t[0].clone(), t[1].clone());

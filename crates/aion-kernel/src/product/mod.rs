@@ -9,20 +9,24 @@ mod finish;
 mod left;
 mod panels;
 mod part;
+mod right;
+mod transpose;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::memory::{Shared, filled};
+use crate::simd::tile_shape;
 
 pub(crate) use finish::{Finish, add, load, store};
 pub(crate) use left::{Left, Matrix, Normalized, Scaled, Transposed};
 pub(crate) use panels::{Panels, Rows};
 use part::Part;
 pub(crate) use part::multiply;
+pub(crate) use right::Right;
 
 /// Rows that one task packs at a time: with the depth of a slab they fill half of an outer cache.
-const BLOCK_ROWS: usize = 144;
+const BLOCK_ROWS: usize = 288;
 /// Multiplications below which a product is not worth a second task.
 const SMALL: usize = 1 << 18;
 /// Tasks a thread, so that a slow one is evened out.
@@ -33,7 +37,7 @@ pub(crate) struct Product<'a, L> {
     pub left: L,
     /// Rows of the left factor and of the result.
     pub rows: usize,
-    pub right: &'a Panels,
+    pub right: Right<'a>,
     pub finish: Finish<'a>,
 }
 
@@ -84,7 +88,7 @@ impl<L: Left> Product<'_, L> {
             return;
         }
         self.finish.check(rows, columns);
-        let grid = Grid::of(rows, self.right, threads);
+        let grid = Grid::of(rows, &self.right, threads);
         let arch = Arch::new();
         let work = |task: usize| {
             let (rows, panels) = grid.part(task);
@@ -114,8 +118,9 @@ struct Grid {
 }
 
 impl Grid {
-    fn of(rows: usize, right: &Panels, threads: usize) -> Self {
-        let panels = right.len();
+    fn of(rows: usize, right: &Right<'_>, threads: usize) -> Self {
+        let tile = tile_shape(Arch::new());
+        let panels = right.panels(tile);
         let blocks = rows.div_ceil(BLOCK_ROWS);
         let small = rows * right.columns() * right.depth() < SMALL;
         let groups = match threads {
@@ -124,7 +129,7 @@ impl Grid {
             _ => (TASKS * threads).div_ceil(blocks).min(panels),
         };
         // Blocks of equal size, in whole tiles.
-        let block = rows.div_ceil(blocks).next_multiple_of(right.tile_rows());
+        let block = rows.div_ceil(blocks).next_multiple_of(tile.rows);
         Grid {
             rows,
             block,
@@ -207,7 +212,7 @@ mod tests {
             let found = Product {
                 left,
                 rows,
-                right: &right,
+                right: Right::Packed(&right),
                 finish,
             }
             .matrix();
@@ -220,7 +225,7 @@ mod tests {
             let found = Product {
                 left,
                 rows,
-                right: &right,
+                right: Right::Packed(&right),
                 finish,
             }
             .matrix();
@@ -255,7 +260,7 @@ mod tests {
             let found = Product {
                 left,
                 rows,
-                right: &right,
+                right: Right::Packed(&right),
                 finish,
             }
             .matrix();
@@ -278,7 +283,7 @@ mod tests {
         Product {
             left,
             rows,
-            right: &right,
+            right: Right::Packed(&right),
             finish,
         }
         .write(&mut found, columns);
@@ -310,7 +315,7 @@ mod tests {
             let found = Product {
                 left,
                 rows,
-                right: &right,
+                right: Right::Packed(&right),
                 finish,
             }
             .matrix();
@@ -330,6 +335,45 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_packed_while_they_are_used() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        for [rows, depth, columns] in [[5, 9, 3], [20, 70, 41], [300, 1100, 80]] {
+            let a = draw(&mut rng, rows * depth);
+            let pair = [0; 2].map(|_| draw(&mut rng, columns * depth));
+            let shape = [columns, depth];
+            let turned = [depth, columns];
+            for gated in [false, true] {
+                let (right, panels) = match gated {
+                    false => {
+                        let panels = Panels::new(&pair[0], turned, [1, depth]);
+                        (Right::Weight(&pair[0], shape), panels)
+                    }
+                    true => {
+                        let pair = [pair[0].as_slice(), pair[1].as_slice()];
+                        let panels = Panels::paired(pair, turned, [1, depth]);
+                        (Right::Pair(pair, shape), panels)
+                    }
+                };
+                let finish = Finish {
+                    gated,
+                    ..Finish::default()
+                };
+                let product = |right| {
+                    let left = Matrix::new(&a, depth);
+                    let product = Product {
+                        left,
+                        rows,
+                        right,
+                        finish,
+                    };
+                    product.matrix()
+                };
+                assert_eq!(product(right), product(Right::Packed(&panels)));
+            }
+        }
+    }
+
+    #[test]
     fn normalised_rows_are_normalised() {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         let [rows, depth, columns] = [31, 45, 20];
@@ -344,7 +388,7 @@ mod tests {
         let found = Product {
             left,
             rows,
-            right: &right,
+            right: Right::Packed(&right),
             finish,
         }
         .matrix();

@@ -87,11 +87,6 @@ impl Panels {
         self.columns
     }
 
-    /// Rows of the tiles that read it.
-    pub(crate) fn tile_rows(&self) -> usize {
-        self.tile.rows
-    }
-
     /// Number of panels.
     pub(crate) fn len(&self) -> usize {
         self.values.as_slice().len() / (self.depth * self.tile.columns).max(1)

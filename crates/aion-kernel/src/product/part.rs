@@ -7,7 +7,7 @@ use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
 use super::finish::{Place, add, load, store};
-use super::{Finish, Left, Panels};
+use super::{Finish, Left, Right};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
 use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
@@ -19,7 +19,7 @@ const GROUP: usize = 1 << 15;
 
 pub(super) struct Part<'a, L> {
     pub left: &'a L,
-    pub right: &'a Panels,
+    pub right: Right<'a>,
     pub finish: &'a Finish<'a>,
     pub rows: Range<usize>,
     pub panels: Range<usize>,
@@ -29,8 +29,8 @@ pub(super) struct Part<'a, L> {
 }
 
 thread_local! {
-    /// Packed rows, kept for the next product of the thread.
-    static PACKED: Cell<Aligned> = Cell::default();
+    /// Packed rows and panels, kept for the next product of the thread.
+    static PACKED: Cell<[Aligned; 2]> = Cell::default();
 }
 
 impl<L: Left> WithSimd for Part<'_, L> {
@@ -58,8 +58,8 @@ impl<L: Left> Part<'_, L> {
         let slab = depth.div_ceil(slabs).max(1);
         let tiles = self.rows.len().div_ceil(ROWS);
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
-        let mut kept = PACKED.take();
-        let (packed, _) = kept.at_least(tiles * slab * ROWS).as_chunks_mut::<ROWS>();
+        let [mut left, mut right] = PACKED.take();
+        let (packed, _) = left.at_least(tiles * slab * ROWS).as_chunks_mut::<ROWS>();
         let mut start = 0;
         loop {
             let depths = start..(start + slab).min(depth);
@@ -68,15 +68,19 @@ impl<L: Left> Part<'_, L> {
             self.pack(&depths, packed);
             // A tile's rows stay in the nearest cache while it goes along a group of panels, which
             // stays in the next; what it writes lies in one piece.
-            let group = (GROUP / (depths.len() * VECTORS * S::F32_LANES).max(1)).max(1);
+            let width = VECTORS * S::F32_LANES;
+            let group = (GROUP / (depths.len() * width).max(1)).max(1);
             let mut first = self.panels.start;
             while first < self.panels.end {
                 let end = (first + group).min(self.panels.end);
+                let room = self.right.room(end - first, depths.len(), width);
+                let room = right.at_least(room);
+                self.right.pack::<S>(first..end, depths.clone(), room);
                 for tile in 0..tiles {
                     let rows = &packed[tile * depths.len()..(tile + 1) * depths.len()];
                     for panel in first..end {
-                        let columns = cast_slice(self.right.panel(panel, depths.clone()));
-                        let sums = multiply::<S, ROWS>(simd, rows, columns);
+                        let columns = self.right.panel(panel, first, depths.clone(), room, width);
+                        let sums = multiply::<S, ROWS>(simd, rows, cast_slice(columns));
                         self.put(simd, &sums, tile, panel, (start == 0, last));
                     }
                 }
@@ -87,7 +91,7 @@ impl<L: Left> Part<'_, L> {
                 break;
             }
         }
-        PACKED.set(kept);
+        PACKED.set([left, right]);
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::transpose;
 use crate::aligned::Aligned;
 use crate::gradient::Gradient;
 use crate::memory::HostTensor;
-use crate::product::{Finish, Left, Matrix, Panels, Product, Transposed};
+use crate::product::{Finish, Left, Matrix, Panels, Product, Right, Transposed};
 use crate::rows::column_sums;
 use crate::sequence::{MixGradient, ResponseGradient, respond_backward};
 
@@ -137,7 +137,7 @@ fn multiply(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) {
     let product = Product {
         left,
         rows,
-        right,
+        right: Right::Packed(right),
         finish,
     };
     product.write(output, right.columns());
@@ -152,7 +152,7 @@ fn accumulate(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) 
     let product = Product {
         left,
         rows,
-        right,
+        right: Right::Packed(right),
         finish,
     };
     product.write(output, right.columns());

@@ -8,7 +8,7 @@ use super::{EPSILON, EXPANSION};
 use crate::activation::Activation;
 use crate::aligned::Aligned;
 use crate::memory::HostTensor;
-use crate::product::{Finish, Matrix, Panels, Product, Scaled};
+use crate::product::{Finish, Matrix, Panels, Product, Right, Scaled};
 use crate::sequence::{Mix, Norm, Response, energies, gelu_with_energies};
 
 /// The block's inputs: its input and ten parameters, in the order of [`Block::new`].
@@ -162,7 +162,7 @@ impl<'a> Block<'a> {
         let product = Product {
             left: Matrix::new(normal, self.dim()),
             rows: self.length,
-            right: packed.expand,
+            right: Right::Packed(packed.expand),
             finish: Finish {
                 bias: Some(self.expand_bias),
                 activation,
@@ -186,7 +186,7 @@ impl<'a> Block<'a> {
         let product = Product {
             left: Scaled::new(hidden, [&factors, beta]),
             rows: self.length,
-            right: packed.contract,
+            right: Right::Packed(packed.contract),
             finish: Finish {
                 bias: Some(self.contract_bias),
                 rest: Some((input, self.dim())),
