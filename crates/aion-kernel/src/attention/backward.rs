@@ -16,7 +16,7 @@ use crate::memory::{HostTensor, Shared};
 use crate::simd::{tile_shape, vectorized};
 
 /// Parts of keys that are worth their sums of queries' gradients, where heads and groups are few.
-const PARTS: usize = 24;
+const PARTS: usize = 16;
 /// Sums of queries' gradients that are held at most.
 const MOST_SUMS: usize = 4;
 /// Keys of a part at least.
@@ -119,7 +119,7 @@ impl Backward<'_> {
         let total: usize = self.plan.pairs().map(work).sum();
         let ranges = self.plan.pairs().map(|pair| {
             let most = (pair.keys.len() / FEWEST_KEYS).clamp(1, MOST_SUMS);
-            let share = (PARTS * work(pair)).div_ceil((total * self.plan.heads).max(1));
+            let share = PARTS * work(pair) / (total * self.plan.heads).max(1);
             share.clamp(1, most)
         });
         ranges.collect()

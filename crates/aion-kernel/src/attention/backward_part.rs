@@ -12,13 +12,13 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
 
 use super::backward::Backward;
-use super::packed::Head;
+use super::packed::{AHEAD, Head};
 use super::plan::{Pair, Rows, even, pieces};
-use super::tile::{add_across, hide_later};
+use super::tile::{add_across, hide_later, weigh};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
 use crate::product::{add, multiply};
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, exp2_nonpositive_lanes, tile_rows};
+use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, prefetch, tile_rows};
 
 /// Keys of a block at most.
 const BLOCK: usize = 512;
@@ -221,7 +221,10 @@ impl Part<'_> {
             let from = keys.chunks_exact(dim).zip(values.chunks_exact(dim));
             for ((weights, slopes), (keys, values)) in to.zip(from) {
                 let scores = multiply::<S, ROWS>(simd, keys, queries);
-                weigh_tile(simd, &scores, &logs[index], weights);
+                *weights = scores;
+                for pair in weights.as_chunks_mut::<2>().0 {
+                    weigh(simd, pair, &logs[index]);
+                }
                 let products = multiply::<S, ROWS>(simd, values, gradients);
                 slope_tile(simd, &products, &along[index], weights, slopes);
             }
@@ -288,22 +291,16 @@ impl Part<'_> {
                 let mut panels = pieces(places.queries.clone(), panel);
                 let hidden = |of: Range<usize>| plan.seen(&of, &places.chunk) <= key;
                 let first = panels.position(|of| !hidden(of)).unwrap_or(PANELS);
-                let weights = weights[key..].chunks(room).take(count.div_ceil(panel));
-                let weights = weights.skip(first);
+                if first * panel >= count {
+                    continue;
+                }
+                let weights = &weights[first * room + key..];
                 for column in 0..dim.div_ceil(panel) {
                     let sums = &mut sums[column * block + places.offset() + key..];
-                    let Some(sums) = sums.first_chunk_mut::<ROWS>() else {
-                        continue;
-                    };
-                    let rows = &rows[column * count..][..count];
-                    let rows = rows.chunks(panel).skip(first);
-                    let mut added = *sums;
-                    for (weights, rows) in weights.clone().zip(rows) {
-                        if let Some(weights) = weights.first_chunk::<ROWS>() {
-                            add_across(simd, weights, rows, &mut added);
-                        }
+                    let rows = &rows[column * count + first * panel..(column + 1) * count];
+                    if let Some(sums) = sums.first_chunk_mut::<ROWS>() {
+                        add_across(simd, weights, room, rows, sums);
                     }
-                    *sums = added;
                 }
             }
         }
@@ -323,6 +320,8 @@ impl Part<'_> {
         let sums = group.sums.as_slice();
         for (place, row) in queries.clone().enumerate() {
             let row = self.pair.queries.start + row;
+            let ahead = (row + AHEAD) * plan.width() + self.columns().start;
+            prefetch(self.to_queries.0.wrapping_add(ahead), plan.head_dim);
             let sums = &sums[place / panel * panel * room + place % panel..];
             // SAFETY: there are that many rows, and no other part adds to this head of this row of
             // these sums.
@@ -367,22 +366,6 @@ fn head(rows: Rows<'_>, columns: Range<usize>) -> Head<'_> {
 unsafe fn row_of<'a>(to: Shared, row: usize, width: usize, columns: Range<usize>) -> &'a mut [f32] {
     // SAFETY: what the caller promises.
     unsafe { std::slice::from_raw_parts_mut(to.0.add(row * width + columns.start), columns.len()) }
-}
-
-/// `2^(score - log)`
-#[inline(always)]
-fn weigh_tile<S: Simd, const ROWS: usize>(
-    simd: S,
-    scores: &[Lanes<S>; ROWS],
-    logs: &Lanes<S>,
-    weights: &mut [Lanes<S>; ROWS],
-) {
-    for (weights, scores) in weights.iter_mut().zip(scores) {
-        for ((weight, score), log) in weights.iter_mut().zip(scores).zip(logs) {
-            // Above zero by what rounding leaves.
-            *weight = exp2_nonpositive_lanes(simd, simd.sub_f32s(*score, *log));
-        }
-    }
 }
 
 /// `weight · (product - along)`

@@ -12,20 +12,18 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::packed::Head;
+use super::packed::{AHEAD, Head};
 use super::plan::{Pair, Plan, Rows, even, pieces};
-use super::tile::{hide_later, multiply_to};
+use super::tile::{hide_later, multiply_to, weigh};
 use crate::aligned::Aligned;
 use crate::memory::{Shared, filled};
-use crate::product::multiply;
-use crate::simd::{
-    FEW_ROWS, Lanes, MANY_ROWS, VECTORS, exp2_nonpositive_lanes, tile_rows, tile_shape,
-};
+use crate::product::{add, multiply};
+use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, prefetch, tile_rows, tile_shape};
 
 /// Keys whose scores are held at a time: with a panel of queries they fill half of the nearest cache.
 const KEYS: usize = 256;
 /// Queries of a part at most, and at least where there are few parts.
-const MOST_QUERIES: usize = 512;
+const MOST_QUERIES: usize = 1024;
 const FEWEST_QUERIES: usize = 96;
 /// Parts a thread, so that a slow one is evened out.
 const PARTS: usize = 4;
@@ -208,6 +206,8 @@ impl Part<'_> {
         let total: &[f32] = cast_slice(&totals[1..2]);
         let sums: &[f32] = cast_slice(sums);
         for (lane, row) in rows.enumerate() {
+            let ahead = (row + AHEAD) * width + columns.start;
+            prefetch(self.output.0.wrapping_add(ahead), columns.len());
             // A query without keys takes nothing from anywhere.
             let inverse = if total[lane] == 0.0 {
                 0.0
@@ -238,24 +238,27 @@ fn exponentiate<S: Simd>(simd: S, scores: &mut [Lanes<S>], totals: &mut [Lanes<S
     let [largest, total] = totals else {
         return [simd.splat_f32s(0.0); VECTORS];
     };
-    let before = *largest;
-    let mut most = before;
+    let mut most = *largest;
     for scores in scores.iter() {
         for (most, score) in most.iter_mut().zip(scores) {
             *most = simd.max_f32s(*most, *score);
         }
     }
-    let mut faded = before;
+    let mut faded = [*largest];
+    weigh(simd, &mut faded, &most);
+    let [faded] = faded;
     let mut sums = *total;
-    for ((faded, sum), most) in faded.iter_mut().zip(&mut sums).zip(&most) {
-        *faded = exp2_nonpositive_lanes(simd, simd.sub_f32s(*faded, *most));
+    for (sum, faded) in sums.iter_mut().zip(&faded) {
         *sum = simd.mul_f32s(*sum, *faded);
     }
-    for scores in scores.iter_mut() {
-        for ((score, sum), most) in scores.iter_mut().zip(&mut sums).zip(&most) {
-            *score = exp2_nonpositive_lanes(simd, simd.sub_f32s(*score, *most));
-            *sum = simd.add_f32s(*sum, *score);
-        }
+    let (pairs, rest) = scores.as_chunks_mut::<2>();
+    for pair in pairs {
+        weigh(simd, pair, &most);
+        sums = add(simd, add(simd, sums, pair[0]), pair[1]);
+    }
+    for score in rest {
+        weigh(simd, std::array::from_mut(score), &most);
+        sums = add(simd, sums, *score);
     }
     *largest = most;
     *total = sums;

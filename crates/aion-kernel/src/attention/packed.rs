@@ -7,6 +7,10 @@
 use std::ops::Range;
 
 use super::plan::Rows;
+use crate::simd::prefetch;
+
+/// How many rows before they are read or written they are asked for.
+pub(super) const AHEAD: usize = 8;
 
 /// One head of a matrix `(rows, heads · head_dim)`.
 #[derive(Clone)]
@@ -23,6 +27,16 @@ impl Head<'_> {
         &values[row * stride..][self.columns.clone()]
     }
 
+    /// A head is a small part of a row, and what machines expect by themselves is the rest of it.
+    #[inline(always)]
+    fn prefetch(&self, row: usize) {
+        let (values, stride) = self.rows;
+        let start = values
+            .as_ptr()
+            .wrapping_add(row * stride + self.columns.start);
+        prefetch(start, self.columns.len());
+    }
+
     /// Rows times `scale`, `width` of them side by side: `(rows / width, head_dim, width)`.
     #[inline(always)]
     pub(super) fn across(&self, rows: Range<usize>, width: usize, scale: f32, to: &mut [f32]) {
@@ -36,6 +50,7 @@ impl Head<'_> {
                 to.fill(0.0);
             }
             for (lane, row) in rows.enumerate() {
+                self.prefetch(row + AHEAD);
                 for (to, value) in to.chunks_exact_mut(width).zip(self.row(row)) {
                     to[lane] = value * scale;
                 }
@@ -48,6 +63,7 @@ impl Head<'_> {
     pub(super) fn along(&self, rows: Range<usize>, width: usize, to: &mut [f32]) {
         let count = rows.len();
         for (place, row) in rows.enumerate() {
+            self.prefetch(row + AHEAD);
             let values = self.row(row);
             let (whole, rest) = values.split_at(values.len() / width * width);
             for (panel, values) in whole.chunks_exact(width).enumerate() {
