@@ -95,7 +95,8 @@ fn kernels() -> Vec<Kernel> {
         kernels.push(convolution(batch, side, channels, kernel, stride));
     }
     for lengths in [vec![855], vec![150; 8], vec![4096]] {
-        kernels.push(attention(lengths));
+        kernels.push(attention(lengths.clone()));
+        kernels.push(attention_trained(lengths));
     }
     for (length, dim) in [(2176, 64), (1088, 128), (544, 256), (272, 512)] {
         kernels.push(convnext(length, dim));
@@ -154,6 +155,29 @@ fn attention(lengths: Vec<usize>) -> Kernel {
                 heads,
                 false,
             ));
+        }),
+    }
+}
+
+/// Forward and backward: two products, and five.
+fn attention_trained(lengths: Vec<usize>) -> Kernel {
+    let (heads, width) = (12, 768);
+    let name = format!("attention trained {} x {}", lengths.len(), lengths[0]);
+    let operations = lengths.iter().map(|n| 14.0 * (n * n * width) as f64).sum();
+    let segments = Segments::new(lengths);
+    let device = Device::flex().autodiff();
+    let [q, k, v, weights] = [0; 4].map(|_| {
+        let shape = [segments.total(), width];
+        Tensor::<2>::random(shape, Distribution::Default, &device)
+    });
+    let [q, k, v] = [q, k, v].map(Tensor::require_grad);
+    Kernel {
+        name,
+        operations,
+        call: Box::new(move || {
+            let [q, k, v] = [&q, &k, &v].map(Tensor::clone);
+            let output = attend(q, k, v, (&segments, &segments), heads, false);
+            drop((output * weights.clone()).sum().backward());
         }),
     }
 }

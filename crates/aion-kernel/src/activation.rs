@@ -43,7 +43,7 @@ impl Activation {
         }
     }
 
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn apply(self, x: f32) -> f32 {
         match self {
             Activation::Linear => x,

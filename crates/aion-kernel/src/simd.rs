@@ -127,6 +127,63 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     value * scale
 }
 
+/// Below it powers of 2 are taken as if at it: nothing beside 1, and far from where products of them
+/// lose digits.
+const LEAST_POWER: f32 = -100.0;
+/// `2^r` for r in [-1/2, 1/2], the highest power first: the least relative error, 7.5e-8.
+const EXP_2: [f32; 6] = [
+    1.327_647_2e-3,
+    9.675_541e-3,
+    5.550_713_3e-2,
+    2.402_212e-1,
+    6.931_469_6e-1,
+    1.000_000_1,
+];
+
+/// `2^x` of each lane for x ≤ 0 to about 2e-7 of its value. What is no number stays none.
+///
+/// Several vectors at a time, step by step: each waits for its own last step.
+#[inline(always)]
+pub(crate) fn exp2_nonpositive_lanes<S: Simd, const N: usize>(simd: S, values: &mut [S::f32s; N]) {
+    let constant = |value: f32| simd.splat_f32s(value);
+    let mut shifted = *values;
+    for (x, shifted) in values.iter_mut().zip(&mut shifted) {
+        // In this order x86 keeps what is no number.
+        *x = simd.max_f32s(constant(LEAST_POWER), *x);
+        *shifted = simd.add_f32s(*x, constant(ROUND));
+    }
+    let [first, rest @ ..] = EXP_2;
+    let mut powers = [constant(first); N];
+    for (x, shifted) in values.iter_mut().zip(&shifted) {
+        *x = simd.sub_f32s(*x, simd.sub_f32s(*shifted, constant(ROUND)));
+    }
+    for coefficient in rest {
+        for (power, r) in powers.iter_mut().zip(&*values) {
+            *power = simd.mul_add_e_f32s(*power, *r, constant(coefficient));
+        }
+    }
+    for ((value, power), shifted) in values.iter_mut().zip(&powers).zip(&shifted) {
+        // The whole part of the exponent is added where numbers keep theirs.
+        let bits = simd.transmute_u32s_f32s(*shifted);
+        let whole = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(EXPONENT));
+        let bits = simd.add_u32s(simd.transmute_u32s_f32s(*power), whole);
+        *value = simd.transmute_f32s_u32s(bits);
+    }
+}
+
+/// Asks for `len` values from `start` on, which will be read or written soon.
+#[inline(always)]
+pub(crate) fn prefetch(start: *const f32, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..len).step_by(crate::aligned::LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which reads and writes nothing, of whatever address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(at).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, len);
+}
+
 /// [`exp_nonpositive`] of each lane.
 #[inline(always)]
 pub(crate) fn exp_nonpositive_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -245,5 +302,32 @@ mod tests {
         }
         assert_eq!(elu(2.5), 2.5);
         assert!((elu(-1.0) - (-1f32).exp_m1()).abs() < 1e-7);
+    }
+
+    #[test]
+    fn powers_of_two_are_accurate() {
+        struct Powers<'a>(&'a mut [f32]);
+        impl WithSimd for Powers<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                for x in self.0 {
+                    let mut powers = [simd.splat_f32s(*x)];
+                    exp2_nonpositive_lanes(simd, &mut powers);
+                    *x = pulp::bytemuck::cast_slice::<_, f32>(&powers)[0];
+                }
+            }
+        }
+        let exponents: Vec<f32> = (0..200_000).map(|step| -(step as f32) * 4.9e-4).collect();
+        let mut powers = exponents.clone();
+        Arch::new().dispatch(Powers(&mut powers));
+        for (x, found) in exponents.iter().zip(&powers) {
+            let exact = f64::from(*x).exp2();
+            let error = (f64::from(*found) - exact).abs() / exact;
+            assert!(error < 2.5e-7, "{x}: {error}");
+        }
+        let mut others = [f32::NEG_INFINITY, f32::NAN];
+        Arch::new().dispatch(Powers(&mut others));
+        assert!(others[0] < 1e-30 && others[1].is_nan(), "{others:?}");
     }
 }

@@ -1,215 +1,164 @@
-//! The gradient of softmax attention: scores and weights are made again, some queries at a time and
-//! all keys, and nothing as large as queries × keys is ever kept (arXiv 2205.14135, §3.1).
+//! Gradients of attention in one pass over tiles: weights are made again from scores and from the
+//! logarithms of their sums, and never written to memory.
+//!
+//! With weights `P`, output `O = P V` and its gradient `dO`: `dV = Pᵀ dO`, `dS = P ∘ (dO Vᵀ - D)`
+//! where `D` is each query's `dO · O`, `dQ = dS K`, `dK = dSᵀ Q`. A part has some keys of a group in
+//! one head, and all queries pass over them, some at a time. Gradients of queries are sums over
+//! parts of keys, and these do not depend on the number of threads.
 
-use std::ops::Range;
-
+use pulp::Arch;
 use rayon::prelude::*;
 
-use super::Segments;
+use super::backward_part::Part;
+use super::plan::{Pair, Plan, Rows, even, pieces};
 use crate::gradient::Gradient;
-use crate::memory::HostTensor;
-use crate::product::{Finish, Matrix, Panels, Product, Right, Transposed};
-use crate::simd::{exp_nonpositive, vectorized};
+use crate::memory::{HostTensor, Shared};
+use crate::simd::{tile_shape, vectorized};
 
-/// Scores that are held at a time: they should stay in the nearer caches.
-const SCORES: usize = 1 << 16;
-/// Fewest queries worked on together.
-const LEAST_QUERIES: usize = 24;
+/// Parts of keys that are worth their sums of queries' gradients, where heads and groups are few.
+const PARTS: usize = 16;
+/// Sums of queries' gradients that are held at most.
+const MOST_SUMS: usize = 4;
+/// Keys of a part at least.
+const FEWEST_KEYS: usize = 256;
+/// Values, or rows of a head, that a thread passes over at a time.
+const CHUNK: usize = 1 << 12;
 
-/// What the gradient needs.
+/// What attention keeps for its gradient.
 #[derive(Debug)]
 pub(super) struct AttentionGradient {
-    /// Queries, keys and values, `(rows, heads · head_dim)`.
+    pub plan: Plan,
+    /// Queries, keys and values.
     pub inputs: [HostTensor; 3],
-    /// The result, as large as the queries.
     pub output: HostTensor,
-    pub segments: (Segments, Segments),
-    pub heads: usize,
-    pub causal: bool,
-}
-
-/// One head of one segment, each matrix its rows one after the other.
-struct Head {
-    dim: usize,
-    queries: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    gradient: Vec<f32>,
-    /// `Σ dO O` of each query.
-    along: Vec<f32>,
-    causal: bool,
+    /// Of sums of exponentials, `(query rows, heads)`.
+    pub logs: Vec<f32>,
 }
 
 impl Gradient<3> for AttentionGradient {
-    fn backward(&self, output: &[f32], _: [bool; 3]) -> [Option<Vec<f32>>; 3] {
-        let (queries, keys) = (&self.segments.0, &self.segments.1);
-        let pairs: Vec<_> = queries.ranges().zip(keys.ranges()).collect();
-        let tasks = pairs.len() * self.heads;
-        let found: Vec<[Vec<f32>; 3]> = (0..tasks)
-            .into_par_iter()
-            .map(|task| {
-                let (queries, keys) = &pairs[task / self.heads];
-                self.head(output, queries, keys, task % self.heads)
-                    .backward()
-            })
-            .collect();
-        [0, 1, 2].map(|which| {
-            let of = if which == 0 { queries } else { keys };
-            Some(self.gather(of, |task| &found[task][which]))
-        })
-    }
-}
-
-impl AttentionGradient {
-    fn width(&self) -> usize {
-        self.output.dims::<2>()[1]
-    }
-
-    fn head(
-        &self,
-        gradient: &[f32],
-        queries: &Range<usize>,
-        keys: &Range<usize>,
-        head: usize,
-    ) -> Head {
-        let (width, dim) = (self.width(), self.width() / self.heads);
-        let columns = |values: &[f32], rows: &Range<usize>| -> Vec<f32> {
-            let rows = rows.clone();
-            rows.flat_map(|row| values[row * width + head * dim..][..dim].iter().copied())
-                .collect()
+    fn backward(&self, output: &[f32], wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let width = self.plan.width();
+        let [queries, keys, values] = self.inputs.each_ref().map(|host| (host.values(), width));
+        let backward = Backward {
+            plan: &self.plan,
+            queries,
+            keys,
+            values,
+            logs: &self.logs,
+            gradient: (output, width),
+            along: &dots(output, self.output.values(), self.plan.head_dim),
         };
-        let [q, k, v] = self.inputs.each_ref().map(HostTensor::values);
-        let gradient = columns(gradient, queries);
-        let output = columns(self.output.values(), queries);
-        let rows = gradient.chunks_exact(dim).zip(output.chunks_exact(dim));
-        let along = rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum());
-        Head {
-            dim,
-            along: along.collect(),
-            queries: columns(q, queries),
-            keys: columns(k, keys),
-            values: columns(v, keys),
-            gradient,
-            causal: self.causal,
-        }
-    }
-
-    /// All heads of all segments as rows, `(rows, heads · head_dim)`.
-    fn gather<'a>(&self, rows: &Segments, of: impl Fn(usize) -> &'a Vec<f32>) -> Vec<f32> {
-        let (width, dim) = (self.width(), self.width() / self.heads);
-        let mut gathered = Vec::with_capacity(rows.total() * width);
-        for (segment, length) in rows.lengths().iter().enumerate() {
-            for row in 0..*length {
-                for head in 0..self.heads {
-                    let values = of(segment * self.heads + head);
-                    gathered.extend_from_slice(&values[row * dim..(row + 1) * dim]);
-                }
-            }
-        }
-        gathered
+        let mut wanted = wanted.into_iter();
+        backward
+            .run()
+            .map(|gradient| wanted.next().filter(|wanted| *wanted).map(|_| gradient))
     }
 }
 
-impl Head {
-    /// Gradients of queries, keys and values.
-    fn backward(&self) -> [Vec<f32>; 3] {
-        let dim = self.dim;
-        let (queries, keys) = (self.along.len(), self.keys.len() / dim);
-        let turned = |values: &[f32]| Panels::new(values, [dim, keys], [1, dim]);
-        let (keys_turned, values_turned) = (turned(&self.keys), turned(&self.values));
-        let keys_panels = Panels::new(&self.keys, [keys, dim], [dim, 1]);
-        let mut of_queries = vec![0.0; queries * dim];
-        let mut of_keys = vec![0.0; keys * dim];
-        let mut of_values = vec![0.0; keys * dim];
-        let step = (SCORES / keys.max(1)).max(LEAST_QUERIES);
-        let mut weights = vec![0.0; step.min(queries) * keys];
-        let mut slopes = weights.clone();
-        let scale = 1.0 / (dim as f32).sqrt();
-        for start in (0..queries).step_by(step) {
-            let rows = start..(start + step).min(queries);
-            let some = |values: &'_ [f32]| values[rows.start * dim..rows.end * dim].to_vec();
-            let (query, gradient) = (some(&self.queries), some(&self.gradient));
-            let weights = &mut weights[..rows.len() * keys];
-            let slopes = &mut slopes[..rows.len() * keys];
-            multiply(&query, dim, &keys_turned, weights);
-            multiply(&gradient, dim, &values_turned, slopes);
-            for (row, (weights, slopes)) in rows.clone().zip(
-                weights
-                    .chunks_exact_mut(keys)
-                    .zip(slopes.chunks_exact_mut(keys)),
-            ) {
-                let seen = if self.causal {
-                    (row + 1).min(keys)
-                } else {
-                    keys
-                };
-                let along = self.along[row];
-                vectorized(|| differentiate(weights, slopes, seen, scale, along));
+/// What the gradient is made from.
+pub(super) struct Backward<'a> {
+    pub plan: &'a Plan,
+    pub queries: Rows<'a>,
+    pub keys: Rows<'a>,
+    pub values: Rows<'a>,
+    /// The output's gradient.
+    pub gradient: Rows<'a>,
+    /// Logarithms to base 2 of sums of exponentials, `(query rows, heads)`.
+    pub logs: &'a [f32],
+    /// Each query's output times the output's gradient, `(query rows, heads)`.
+    pub along: &'a [f32],
+}
+
+impl Backward<'_> {
+    /// Gradients of queries, keys and values, each `(rows, heads · head_dim)`.
+    fn run(&self) -> [Vec<f32>; 3] {
+        let (plan, width) = (self.plan, self.plan.width());
+        let arch = Arch::new();
+        let pairs: Vec<(Pair, usize)> = plan.pairs().zip(self.ranges()).collect();
+        let sums = pairs.iter().map(|(_, ranges)| *ranges).max().unwrap_or(1);
+        let zeros = |rows: usize| vec![0.0; rows * width];
+        let mut queries: Vec<Vec<f32>> = (0..sums.max(1))
+            .map(|_| zeros(plan.queries.total()))
+            .collect();
+        let mut keys = zeros(plan.keys.total());
+        let mut values = zeros(plan.keys.total());
+        let to_queries: Vec<Shared> = queries
+            .iter_mut()
+            .map(|sums| Shared(sums.as_mut_ptr()))
+            .collect();
+        let to_keys = [&mut keys, &mut values].map(|values| Shared(values.as_mut_ptr()));
+        let mut parts = Vec::new();
+        for (pair, ranges) in &pairs {
+            let size = even(
+                pair.keys.len(),
+                pair.keys.len().div_ceil(*ranges).max(1),
+                tile_shape(arch).rows,
+            );
+            for head in 0..plan.heads {
+                let keys = pieces(0..pair.keys.len(), size).zip(&to_queries);
+                parts.extend(keys.map(|(keys, to_queries)| Part {
+                    backward: self,
+                    pair,
+                    head,
+                    keys,
+                    to_queries: *to_queries,
+                    to_keys,
+                }));
             }
-            let to = &mut of_queries[rows.start * dim..rows.end * dim];
-            multiply(slopes, keys, &keys_panels, to);
-            let panels = |values: &[f32]| Panels::new(values, [rows.len(), dim], [dim, 1]);
-            multiply_turned(slopes, keys, &panels(&query), &mut of_keys);
-            multiply_turned(weights, keys, &panels(&gradient), &mut of_values);
         }
-        [of_queries, of_keys, of_values]
+        parts.into_par_iter().for_each(|part| arch.dispatch(part));
+        let mut others = queries.split_off(1);
+        let queries = queries.pop().unwrap_or_default();
+        let queries = others.drain(..).fold(queries, added);
+        [queries, keys, values]
+    }
+
+    /// Into how many parts the keys of each group are cut.
+    fn ranges(&self) -> Vec<usize> {
+        let work = |pair: Pair| pair.queries.len() * pair.keys.len();
+        let total: usize = self.plan.pairs().map(work).sum();
+        let ranges = self.plan.pairs().map(|pair| {
+            let most = (pair.keys.len() / FEWEST_KEYS).clamp(1, MOST_SUMS);
+            let share = PARTS * work(pair) / (total * self.plan.heads).max(1);
+            share.clamp(1, most)
+        });
+        ranges.collect()
     }
 }
 
-/// Scores of a query to weights, and the slopes of its weights to those of its scores.
+/// Values added to others, one by one.
+fn added(mut to: Vec<f32>, values: Vec<f32>) -> Vec<f32> {
+    let chunks = to.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
+    chunks.for_each(|(to, values)| to.iter_mut().zip(values).for_each(|(to, x)| *to += x));
+    to
+}
+
+/// Products of rows of `dim` values, one a row.
+fn dots(a: &[f32], b: &[f32], dim: usize) -> Vec<f32> {
+    let mut dots = vec![0.0; a.len() / dim];
+    let rows = a.par_chunks(CHUNK * dim).zip(b.par_chunks(CHUNK * dim));
+    let chunks = dots.par_chunks_mut(CHUNK).zip(rows);
+    chunks.for_each(|(dots, (a, b))| {
+        vectorized(|| {
+            let rows = a.chunks_exact(dim).zip(b.chunks_exact(dim));
+            for (to, (a, b)) in dots.iter_mut().zip(rows) {
+                *to = dot(a, b);
+            }
+        });
+    });
+    dots
+}
+
+/// In running sums so that it vectorises.
 #[inline(always)]
-fn differentiate(weights: &mut [f32], slopes: &mut [f32], seen: usize, scale: f32, along: f32) {
-    let (weights, hidden) = weights.split_at_mut(seen);
-    hidden.fill(0.0);
-    slopes[seen..].fill(0.0);
-    let mut largest = [f32::NEG_INFINITY; 16];
-    let (blocks, rest) = weights.as_chunks::<16>();
-    for block in blocks {
-        for (largest, x) in largest.iter_mut().zip(block) {
-            *largest = largest.max(*x);
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let ((a, last_a), (b, last_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
         }
     }
-    let largest = largest
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-    for weight in weights.iter_mut() {
-        *weight = exp_nonpositive((*weight - largest) * scale);
-    }
-    let mut sums = [0.0f32; 16];
-    let (blocks, rest) = weights.as_chunks::<16>();
-    for block in blocks {
-        sums.iter_mut().zip(block).for_each(|(sum, x)| *sum += x);
-    }
-    let total = sums.iter().sum::<f32>() + rest.iter().sum::<f32>();
-    let share = 1.0 / total;
-    for (weight, slope) in weights.iter_mut().zip(slopes) {
-        *weight *= share;
-        *slope = *weight * (*slope - along) * scale;
-    }
-}
-
-/// `left · right`, rows one after the other.
-fn multiply(left: &[f32], depth: usize, right: &Panels, to: &mut [f32]) {
-    let product = Product {
-        left: Matrix::new(left, depth),
-        rows: left.len() / depth,
-        right: Right::Packed(right),
-        finish: Finish::default(),
-    };
-    product.write_alone(to, right.columns());
-}
-
-/// `leftᵀ · right`, added to `to`.
-fn multiply_turned(left: &[f32], rows: usize, right: &Panels, to: &mut [f32]) {
-    let product = Product {
-        left: Transposed::new(left, rows),
-        rows,
-        right: Right::Packed(right),
-        finish: Finish {
-            accumulate: true,
-            ..Finish::default()
-        },
-    };
-    product.write_alone(to, right.columns());
+    let last = last_a.iter().zip(last_b).map(|(a, b)| a * b);
+    sums.iter().sum::<f32>() + last.sum::<f32>()
 }

@@ -6,7 +6,13 @@
 //! its neighbours, and no work is spent on padding.
 
 mod backward;
-mod fused;
+mod backward_part;
+mod forward;
+mod packed;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tile;
 
 use std::ops::Range;
 
@@ -15,6 +21,8 @@ use burn::tensor::{Tensor, TensorData, module, ops::AttentionModuleOptions};
 use crate::gradient::{Input, Inputs};
 use crate::memory::{HostRows, from_host};
 use backward::AttentionGradient;
+use forward::Forward;
+use plan::Plan;
 
 /// Rows of one batch, cut into consecutive groups that attend within themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,42 +83,43 @@ pub fn attend(
     heads: usize,
     causal: bool,
 ) -> Tensor<2> {
+    let shape @ [_, width] = queries.dims();
+    let plan = Plan {
+        queries: segments.0.clone(),
+        keys: segments.1.clone(),
+        heads,
+        head_dim: width / heads,
+        causal,
+    };
+    // Where nothing is recorded, columns of a wider matrix are read where they lie.
     let hosts = [&queries, &keys, &values].map(HostRows::of);
     if let [Some(q), Some(k), Some(v)] = &hosts {
-        let [rows, width] = queries.dims();
-        let attention = fused::Attention {
-            queries: q.rows(),
-            keys: k.rows(),
-            values: v.rows(),
-            segments,
-            heads,
-            head_dim: width / heads,
-            causal,
-        };
-        return from_host(attention.run(), [rows, width]);
+        let inputs = [q.rows(), k.rows(), v.rows()];
+        return from_host(
+            Forward {
+                plan: &plan,
+                inputs,
+            }
+            .run(),
+            shape,
+        );
     }
     let inputs = [&queries, &keys, &values].map(Input::of);
-    if let Some(inputs) = Inputs::of(inputs) {
-        let [rows, width] = queries.dims();
-        let attention = fused::Attention {
-            queries: (inputs.hosts()[0].values(), width),
-            keys: (inputs.hosts()[1].values(), width),
-            values: (inputs.hosts()[2].values(), width),
-            segments,
-            heads,
-            head_dim: width / heads,
-            causal,
-        };
-        let output = attention.run();
-        return inputs.result(output, [rows, width], |inputs, output| AttentionGradient {
-            inputs,
-            output,
-            segments: (segments.0.clone(), segments.1.clone()),
-            heads,
-            causal,
-        });
-    }
-    composed(queries, keys, values, segments, heads, causal)
+    let Some(inputs) = Inputs::of(inputs) else {
+        return composed(queries, keys, values, segments, heads, causal);
+    };
+    let rows = inputs.hosts().each_ref().map(|host| (host.values(), width));
+    let forward = Forward {
+        plan: &plan,
+        inputs: rows,
+    };
+    let (output, logs) = forward.run_with_logs();
+    inputs.result(output, shape, |inputs, output| AttentionGradient {
+        plan,
+        inputs,
+        output,
+        logs,
+    })
 }
 
 /// The same in burn's operations, on every device and with gradients.
@@ -190,89 +199,4 @@ pub fn spread(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
         &values.device(),
     );
     values.select(0, owners)
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::{Device, Distribution};
-
-    use super::*;
-
-    #[test]
-    fn fused_and_composed_attention_agree() {
-        let device = Device::flex();
-        for (queries, keys, heads, head_dim, causal) in [
-            (vec![1], vec![1], 1, 4, false),
-            (vec![5, 5, 70, 3], vec![5, 5, 70, 3], 3, 16, false),
-            (vec![33, 1, 64], vec![33, 1, 64], 2, 64, true),
-            (vec![40, 7], vec![90, 1], 4, 24, false),
-            (vec![17], vec![2500], 1, 33, false),
-            (vec![1100], vec![1100], 1, 8, true),
-        ] {
-            let (queries, keys) = (Segments::new(queries), Segments::new(keys));
-            let width = heads * head_dim;
-            let draw = |rows: usize| -> Tensor<2> {
-                // Columns of a wider matrix, as those of one product for queries, keys and values.
-                let wide = [rows, 2 * width + 3];
-                let wide: Tensor<2> = Tensor::random(wide, Distribution::Default, &device);
-                (wide * 6.0 - 3.0).slice([0..rows, 3..3 + width])
-            };
-            let (q, k, v) = (
-                draw(queries.total()),
-                draw(keys.total()),
-                draw(keys.total()),
-            );
-            let segments = (&queries, &keys);
-            let plain = composed(q.clone(), k.clone(), v.clone(), segments, heads, causal);
-            let fused = attend(q, k, v, segments, heads, causal);
-            assert_eq!(plain.dims(), fused.dims());
-            let worst = (plain - fused).abs().max().into_scalar::<f32>();
-            assert!(worst < 1e-5, "{segments:?} {heads} {head_dim}: {worst}");
-        }
-    }
-
-    #[test]
-    fn gradients_are_those_of_composed_attention() {
-        let device = Device::flex();
-        for (queries, keys, heads, head_dim, causal) in [
-            (vec![1], vec![1], 1, 4, false),
-            (vec![5, 70, 3], vec![5, 70, 3], 3, 16, false),
-            (vec![33, 1, 64], vec![33, 1, 64], 2, 64, true),
-            (vec![40, 7], vec![90, 1], 4, 24, false),
-            (vec![17], vec![3000], 1, 33, false),
-        ] {
-            let (queries, keys) = (Segments::new(queries), Segments::new(keys));
-            let width = heads * head_dim;
-            let draw = |rows: usize| -> Tensor<2> {
-                Tensor::random([rows, width], Distribution::Normal(0.0, 1.0), &device)
-            };
-            let inputs = [queries.total(), keys.total(), keys.total()].map(draw);
-            let weight = draw(queries.total()).autodiff();
-            let segments = (&queries, &keys);
-            type Attend = fn(
-                Tensor<2>,
-                Tensor<2>,
-                Tensor<2>,
-                (&Segments, &Segments),
-                usize,
-                bool,
-            ) -> Tensor<2>;
-            let run = |attend: Attend| {
-                let tracked = inputs.clone().map(|x| x.autodiff().require_grad());
-                let [q, k, v] = tracked.clone();
-                let output = attend(q, k, v, segments, heads, causal);
-                let gradients = (output * weight.clone()).sum().backward();
-                tracked.map(|x| x.grad(&gradients).expect("a gradient"))
-            };
-            let (found, expected) = (run(attend), run(composed));
-            // With one key a query's gradient is zero but for rounding.
-            let size = |x: &Tensor<2>| x.clone().abs().max().into_scalar::<f32>();
-            let most = expected.iter().map(size).fold(0.0, f32::max);
-            for (found, expected) in found.into_iter().zip(expected) {
-                let largest = size(&expected).max(1e-2 * most);
-                let worst = size(&(found - expected));
-                assert!(worst < 1e-4 * largest, "{segments:?}: {worst} of {largest}");
-            }
-        }
-    }
 }

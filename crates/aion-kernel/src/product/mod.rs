@@ -67,28 +67,14 @@ impl<L: Left> Product<'_, L> {
         self.write_to(Shared(output.as_mut_ptr()), stride);
     }
 
-    /// The same without other threads: for tasks that are many already.
-    pub(crate) fn write_alone(&self, output: &mut [f32], stride: usize) {
-        let (rows, columns) = (self.rows, self.columns());
-        if rows == 0 || columns == 0 {
-            return;
-        }
-        assert!(output.len() >= (rows - 1) * stride + columns);
-        self.run(Shared(output.as_mut_ptr()), stride, 1);
-    }
-
     /// Writes to memory that has room for all rows.
     fn write_to(&self, output: Shared, stride: usize) {
-        self.run(output, stride, rayon::current_num_threads());
-    }
-
-    fn run(&self, output: Shared, stride: usize, threads: usize) {
         let (rows, columns) = (self.rows, self.columns());
         if rows == 0 || columns == 0 {
             return;
         }
         self.finish.check(rows, columns);
-        let grid = Grid::of(rows, &self.right, threads);
+        let grid = Grid::of(rows, &self.right);
         let arch = Arch::new();
         let work = |task: usize| {
             let (rows, panels) = grid.part(task);
@@ -103,7 +89,7 @@ impl<L: Left> Product<'_, L> {
             });
         };
         match grid.tasks() {
-            tasks if threads == 1 || tasks == 1 => (0..tasks).for_each(work),
+            1 => work(0),
             tasks => (0..tasks).into_par_iter().for_each(work),
         }
     }
@@ -118,8 +104,8 @@ struct Grid {
 }
 
 impl Grid {
-    fn of(rows: usize, right: &Right<'_>, threads: usize) -> Self {
-        let tile = tile_shape(Arch::new());
+    fn of(rows: usize, right: &Right<'_>) -> Self {
+        let (tile, threads) = (tile_shape(Arch::new()), rayon::current_num_threads());
         let panels = right.panels(tile);
         let blocks = rows.div_ceil(BLOCK_ROWS);
         let small = rows * right.columns() * right.depth() < SMALL;

@@ -35,6 +35,7 @@ impl Panels {
     }
 
     /// From two matrices of one shape: the first half of a panel's columns is of the first.
+    #[cfg(test)]
     pub(crate) fn paired(pair: [&[f32]; 2], shape: [usize; 2], strides: [usize; 2]) -> Self {
         let width = tile_shape(Arch::new()).columns;
         let half = width / 2;
