@@ -6,26 +6,23 @@ does falls on both; the ratio of their medians is what counts. See bench/README.
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import chart
+import machine
+import peers
 import work
+from processes import Side, Skip, run_child
 
-# This process must not import torch: a child's peak memory starts at what its parent held when it forked.
 HERE = Path(__file__).resolve().parent
 REPEATS = 1  # timed calls in one torch process, after one that is not
 FLOORS = HERE / "floors.json"
+SCALAR_TARGET = 20  # million numbers a second and core
 BATCHES = {
     "image-encode": [1, 8],
     "image-decode": [1, 8],
@@ -39,76 +36,6 @@ BATCHES = {
     "train-image-codec": [4],
     "train-spectrum-codec": [4],
 }
-
-
-class Skip(Exception):
-    """One side could not do the operation; the text says which and why."""
-
-
-@dataclass
-class Child:
-    """A process that ended: what it printed, its wall time and its peak resident memory."""
-
-    stdout: str
-    seconds: float
-    peak_mb: float
-
-
-@dataclass
-class Side:
-    """What one side measured for a (name, batch), one entry a run."""
-
-    tokens: int = 0
-    seconds: list = field(default_factory=list)
-    peak_mb: list = field(default_factory=list)
-
-    def add(self, tokens, seconds, peak_mb):
-        self.tokens = tokens
-        self.seconds.append(seconds)
-        self.peak_mb.append(peak_mb)
-
-    @property
-    def median(self):
-        return statistics.median(self.seconds)
-
-    @property
-    def deviation(self):
-        """Standard error of the median, roughly, as a fraction of it: from the middle half of the runs."""
-        if len(self.seconds) < 4:
-            return self.spread
-        low, _, high = statistics.quantiles(self.seconds, n=4)
-        return (high - low) / 1.35 / len(self.seconds) ** 0.5 / self.median
-
-    @property
-    def spread(self):
-        """Half the range over the runs, as a fraction of the median."""
-        return (max(self.seconds) - min(self.seconds)) / 2 / self.median
-
-
-def run_child(who, command):
-    """Runs a command to its end. Raises `Skip` with the last line of its stderr when it fails."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.perf_counter()
-        try:
-            child = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
-        except OSError as error:
-            raise Skip(f"{who}: {error}") from error
-        try:
-            # wait4 gives this child's own peak; RUSAGE_CHILDREN would give the largest of all so far.
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-        finally:
-            if child.returncode is None:
-                child.kill()
-                child.wait()
-        seconds = time.perf_counter() - start
-        out.seek(0)
-        err.seek(0)
-        if child.returncode != 0:
-            lines = err.read().decode(errors="replace").strip().splitlines()
-            raise Skip(f"{who}: exit code {child.returncode}: {lines[-1] if lines else 'nothing on stderr'}")
-        unit = 1 if sys.platform == "darwin" else 1024
-        return Child(out.read().decode(errors="replace"), seconds, usage.ru_maxrss * unit / 1e6)
 
 
 def time_ours(args, name, batch):
@@ -173,25 +100,48 @@ def startup_timers(args, scratch):
 
 
 def compare(args, name, batch, scratch):
-    """Alternates the two sides `args.runs` times. Returns (ours, torch)."""
+    """Alternates the two sides, and the peers asked for, `args.runs` times. Returns (sides by name, reasons)."""
     if name == "startup":
-        timers = startup_timers(args, scratch)
+        ours, torch = startup_timers(args, scratch)
     else:
-        timers = [lambda: time_ours(args, name, batch), lambda: time_torch(args, name, batch)]
-    sides = [Side(), Side()]
+        ours, torch = lambda: time_ours(args, name, batch), lambda: time_torch(args, name, batch)
+    timers, reasons = {"ours": ours, "torch": torch}, {}
+    if args.peers:
+        others, reasons = peers.timers(args, name, batch)
+        timers |= others
+    sides = {who: Side() for who in timers}
     for run in range(args.runs):
-        for side, timer in zip(sides, timers):
-            side.add(*timer())
-        ours, torch = sides
-        if ours.tokens != torch.tokens:
-            raise Skip(f"different work: aion counts {ours.tokens} tokens an object, torch {torch.tokens}")
-        pair = f"ours {ours.seconds[-1]:.4f} s, torch {torch.seconds[-1]:.4f} s"
-        print(f"{name} x{batch} run {run + 1}/{args.runs}: {pair}", file=sys.stderr)
-    return sides
+        for who, timer in timers.items():
+            if who not in reasons:
+                reasons |= measure(sides[who], timer, who)
+        check_tokens(sides)
+        last = ", ".join(f"{who} {side.seconds[-1]:.4f} s" for who, side in sides.items() if who not in reasons)
+        print(f"{name} x{batch} run {run + 1}/{args.runs}: {last}", file=sys.stderr)
+    return {who: side for who, side in sides.items() if who not in reasons}, reasons
 
 
-def json_row(name, batch, ours, torch):
-    return {
+def measure(side, timer, who):
+    """Adds one run. A peer that fails is left out with its reason; one of the two sides takes the row with it."""
+    try:
+        side.add(*timer())
+    except Skip as reason:
+        if who not in peers.PEERS:
+            raise
+        return {who: str(reason)}
+    return {}
+
+
+def check_tokens(sides):
+    ours, torch = sides["ours"], sides["torch"]
+    if ours.tokens != torch.tokens:
+        raise Skip(f"different work: aion counts {ours.tokens} tokens an object, torch {torch.tokens}")
+
+
+def json_row(name, batch, sides, rates):
+    ours, torch = sides["ours"], sides["torch"]
+    gflops = work.operations(name, batch) / ours.median / 1e9
+    moved = work.least_bytes(name, batch) / ours.median / 1e9
+    row = {
         "name": name,
         "batch": batch,
         "tokens": ours.tokens,
@@ -203,8 +153,16 @@ def json_row(name, batch, ours, torch):
         "ours_spread": ours.spread,
         "torch_spread": torch.spread,
         "noise": ours.deviation + torch.deviation,
-        "gflops": work.operations(name, batch) / ours.median / 1e9,
+        "gflops": gflops,
+        "of_peak": gflops / rates["matrix-product"],
+        "least_gb_s": moved,
+        "of_stream": moved / rates["stream"],
     }
+    for peer in peers.PEERS:
+        if peer in sides:
+            side = sides[peer]
+            row |= {f"{peer}_s": side.median, f"{peer}_spread": side.spread, f"{peer}_mb": max(side.peak_mb)}
+    return row
 
 
 HEADINGS = [
@@ -223,91 +181,56 @@ HEADINGS = [
 ]
 
 
-def table_cells(row, ours, torch, floors, peak):
+def table_cells(row, floors, args):
     floor = floors.get(f"{row['name']} x{row['batch']}", {})
-    return [
+    cells = [
         row["name"],
         str(row["batch"]),
         str(row["tokens"]),
-        f"{row['ours_s']:.4g} ±{ours.spread:.0%}",
-        f"{row['torch_s']:.4g} ±{torch.spread:.0%}",
+        f"{row['ours_s']:.4g} ±{row['ours_spread']:.0%}",
+        f"{row['torch_s']:.4g} ±{row['torch_spread']:.0%}",
         f"{row['speedup']:.2f}",
         f"{floor['target']:.2f}" if floor else "",
         f"{row['gflops']:.0f}" if row["gflops"] else "",
-        f"{row['gflops'] / peak:.0%}" if row["gflops"] and peak else "",
+        f"{row['of_peak']:.0%}" if row["gflops"] else "",
         f"{row['ours_mb']:.0f}",
         f"{row['torch_mb']:.0f}",
         f"{row['ours_mb'] / row['torch_mb']:.2f}",
     ]
+    # How many times as fast as a peer we are, the peer's own seconds beside it.
+    return cells + [peer_cell(row, peer) for peer in peers.PEERS if args.peers]
 
 
-def markdown_table(cells):
+def peer_cell(row, peer):
+    seconds = row.get(f"{peer}_s")
+    return f"{seconds:.4g} s: {seconds / row['ours_s']:.2f}" if seconds else "–"
+
+
+def markdown_table(cells, args):
     """A Markdown table whose columns also line up on a terminal."""
-    lines = [HEADINGS, *cells]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    lines = [HEADINGS + [peers.TITLES[peer] for peer in peers.PEERS if args.peers], *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def cpu_model_and_flags():
-    """The processor's name and which of the vector extensions that matter here it has."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine(), "vector extensions unknown"
-    first = text.split("\n\n")[0].splitlines()
-    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}
-    present = entries.get("flags", "").split()
-    wanted = [flag for flag in ["avx2", "fma", "avx512f", "avx512_bf16", "amx_tile"] if flag in present]
-    return entries.get("model name", platform.machine()), " ".join(wanted) or "no avx2"
-
-
-# Asked of a child, since importing torch here would be counted as every later child's memory.
-VERSIONS = """
-import importlib.metadata, torch
-print(f"torch {torch.__version__}, polymathic-aion {importlib.metadata.version('polymathic-aion')}")
-"""
-
-
-def header(args):
-    """Machine, versions and load: what a reader needs to judge the table."""
-    torch = run_child("torch", [sys.executable, "-c", VERSIONS]).stdout.strip()
-    ours = run_child("aion", [args.aion, "--version"]).stdout.strip()
-    model, flags = cpu_model_and_flags()
-    return [
-        f"{datetime.date.today()}: {ours}; {torch}; Python {platform.python_version()}",
-        f"{model} ({flags}), {os.cpu_count()} CPUs, {args.threads} threads each side, "
-        f"load {os.getloadavg()[0]:.1f} at the start",
-        f"float32, median ± half the range of {args.runs} alternating runs; peak resident memory of the whole process",
-    ]
-
-
-def machine(args):
-    """What the machine reaches in our large product (GFLOP/s) and in copying memory (GB/s); none where not known."""
-    rates = {}
-    for name in ["matrix-product", "stream"]:
-        child = run_child("aion", [args.aion, "bench", "--only", name, "--threads", args.threads, "--json"])
-        [row] = json.loads(child.stdout)
-        rates[name] = row["rate"]
-    return rates["matrix-product"], rates["stream"]
-
-
-def run_all(args, floors, peak):
-    """Measures everything asked for. Returns the rows, their table and the reasons of skipped rows."""
-    rows, cells, skipped = [], [], []
+def run_all(args, floors, rates):
+    """Measures everything asked for. Returns the rows, their table, the reasons of skipped rows and of skipped peers."""
+    rows, skipped, without = [], [], []
     with tempfile.TemporaryDirectory() as scratch:
         for name in args.only or BATCHES:
             for batch in BATCHES[name]:
                 try:
-                    ours, torch = compare(args, name, batch, Path(scratch))
+                    sides, reasons = compare(args, name, batch, Path(scratch))
                 except Skip as reason:
                     skipped.append(f"skipped {name} x{batch}: {reason}")
                     print(skipped[-1], file=sys.stderr)
                     continue
-                rows.append(json_row(name, batch, ours, torch))
-                cells.append(table_cells(rows[-1], ours, torch, floors, peak))
-    return rows, markdown_table(cells), skipped
+                rows.append(json_row(name, batch, sides, rates))
+                without += [f"no {peers.TITLES[who]} for {name} x{batch}: {why}" for who, why in reasons.items()]
+    table = markdown_table([table_cells(row, floors, args) for row in rows], args)
+    return rows, table, skipped, without
 
 
 def names(text):
@@ -335,6 +258,7 @@ def parse_arguments():
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write header and table")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw speedups and memory (needs matplotlib)")
+    parser.add_argument("--peers", action="store_true", help="beside torch.compile and ONNX Runtime, too")
     child = ("NAME", "BATCH", "REPEATS")
     parser.add_argument("--torch-child", nargs=3, metavar=child, help="time torch alone and print its row")
     return parser.parse_args()
@@ -352,15 +276,18 @@ def main():
         torch_child(*args.torch_child, args.threads)
         return 0
     try:
-        head = header(args)
+        head = machine.header(args)
+        rates = machine.rates(args)
     except Skip as reason:
         print(f"cannot compare: {reason}", file=sys.stderr)
         return 2
     floors = json.loads(FLOORS.read_text())
-    product, stream = machine(args)
+    product, stream, scalars = rates["matrix-product"], rates["stream"], rates["scalar-encode"]
     head.append(f"our product of 2048³ reaches {product:.0f} GFLOP/s, a copy {stream:.1f} GB/s; GFLOP/s as written")
-    rows, table, skipped = run_all(args, floors, product)
-    report = "\n".join([*(f"- {line}" for line in head), "", table, "", *(f"- {line}" for line in skipped)]).rstrip()
+    head.append(f"numbers are coded at {scalars:.0f} M/s a core (target {SCALAR_TARGET})")
+    rows, table, skipped, without = run_all(args, floors, rates)
+    notes = [f"- {line}" for line in skipped + without]
+    report = "\n".join([*(f"- {line}" for line in head), "", table, "", *notes]).rstrip()
     print(report)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -369,6 +296,8 @@ def main():
     if args.chart:
         chart.draw(rows, floors, args.chart)
     fallen = [text for row in rows for text in below_floor(row, floors)]
+    if scalars < SCALAR_TARGET:
+        fallen.append(f"scalar-encode: {scalars:.1f} M values/s a core, target {SCALAR_TARGET}")
     for text in fallen:
         print(text, file=sys.stderr)
     if fallen:

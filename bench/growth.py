@@ -2,16 +2,18 @@
 """How time and memory grow with tokens, batch and threads: `aion bench --only encode` (Base), measured and drawn.
 
 Fails when a step costs more than theory allows: of the layers, whose work grows with the number of tokens, and of
-attention, whose work grows with its square. See bench/README.md.
+attention, whose work grows with its square; memory may grow with the tokens. See bench/README.md.
 """
 
 import argparse
 import json
+import math
 import os
+import statistics
 import sys
 from pathlib import Path
 
-from compare import Skip, run_child
+from processes import Skip, run_child
 from work import encode
 
 TOKENS = [64, 128, 256, 512, 1024, 2048, 4096]
@@ -35,12 +37,30 @@ def measure(args, tokens, batch, threads):
 
 
 def too_steep(rows, key, work):
-    """Steps between neighbours that cost more than the work grows by."""
+    """Steps between neighbours that cost more time than the work grows by, or more memory than objects and tokens."""
     for before, after in zip(rows, rows[1:]):
+        step = f"{key} {before[key]} to {after[key]}"
         theory = work(after) / work(before)
         found = after["seconds"] / before["seconds"]
         if found > ALLOWED * theory:
-            yield f"{key} {before[key]} to {after[key]}: {found:.2f} times the time, {theory:.2f} times the work"
+            yield f"{step}: {found:.2f} times the time, {theory:.2f} times the work"
+        held = after["tokens"] * after["batch"] / before["tokens"] / before["batch"]
+        found = after["peak_mb"] / before["peak_mb"]
+        if found > ALLOWED * held:
+            yield f"{step}: {found:.2f} times the memory, {held:.2f} times the tokens"
+
+
+def exponent(rows, key, value):
+    """The power of `key` that `value` grows with: the slope of the straight line through the logarithms."""
+    slope, _ = statistics.linear_regression(*([math.log(row[name]) for row in rows] for name in (key, value)))
+    return slope
+
+
+def report_exponents(series):
+    for key, rows, _ in series:
+        if len(rows) > 1:
+            time, memory = exponent(rows, key, "seconds"), exponent(rows, key, "peak_mb")
+            print(f"{key}: time grows as its power {time:.2f}, memory as {memory:.2f}")
 
 
 def draw(series, path):
@@ -89,10 +109,11 @@ def main():
         print(f"cannot measure: {reason}", file=sys.stderr)
         return 2
     series = [
-        ("tokens", by_tokens, lambda row: encode(row["tokens"])),
+        ("tokens", by_tokens, lambda row: encode(row["tokens"]).operations),
         ("batch", by_batch, lambda row: row["batch"]),
         ("threads", by_threads, lambda row: 1 / row["threads"]),
     ]
+    report_exponents(series)
     if args.json:
         args.json.write_text(json.dumps(by_tokens + by_batch + by_threads, indent=1) + "\n")
     if args.chart:

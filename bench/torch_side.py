@@ -262,11 +262,13 @@ OPERATIONS = {
 }
 
 
-def measure(name, batch, repeats, threads):
-    """The row of one operation: median of `repeats` timings after one untimed call."""
+def measure(name, batch, repeats, threads, compiled=False):
+    """The row of one operation: median of `repeats` timings after one untimed call, in which it may be compiled."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     tokens, step = OPERATIONS[name](batch)
+    if compiled:
+        step = torch.compile(step)
     step()
     seconds = []
     for _ in range(repeats):
