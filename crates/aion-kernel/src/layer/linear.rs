@@ -171,11 +171,11 @@ pub fn affine<const D: usize>(
     let output = match &bias {
         None => {
             let inputs = Inputs::of([Input::of(&flat), Input::of(&weight)]);
-            inputs.map(|inputs| product(inputs))
+            inputs.map(product)
         }
         Some(bias) => {
             let inputs = Inputs::of([Input::of(&flat), Input::of(&weight), Input::of(bias)]);
-            inputs.map(|inputs| product_with_bias(inputs))
+            inputs.map(product_with_bias)
         }
     };
     let output = output.unwrap_or_else(|| composed(flat, weight, bias));

@@ -12,7 +12,7 @@ pub(crate) struct Finish<'a> {
     /// One value a column.
     pub bias: Option<&'a [f32]>,
     pub activation: Activation,
-    /// Columns come in pairs, see [`super::Panels::paired`]: the activated first times the second.
+    /// Columns come in pairs, see [`super::Right::Pair`]: the activated first times the second.
     pub gated: bool,
     /// Added last, rows that are so far apart.
     pub rest: Option<(&'a [f32], usize)>,

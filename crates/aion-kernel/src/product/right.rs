@@ -16,7 +16,7 @@ pub(crate) enum Right<'a> {
     /// The transpose of a weight `(outputs, inputs)`, packed some panels at a time while it is used:
     /// little work beside that of many rows, and the weight does not stand in memory twice.
     Weight(&'a [f32], [usize; 2]),
-    /// The same of two weights whose columns are paired, see [`Panels::paired`].
+    /// The same of two weights: the first half of a panel's columns is of the first.
     Pair([&'a [f32]; 2], [usize; 2]),
 }
 

@@ -190,11 +190,9 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Gradients<'_, N, T> {
                     for (point, lanes) in points.as_flattened().iter().enumerate() {
                         let lanes = std::slice::from_ref(lanes);
                         let lanes: &[f32] = cast_slice(lanes);
-                        let mut row = start + vector * S::F32_LANES;
-                        for value in lanes {
+                        for (row, value) in (start + vector * S::F32_LANES..).zip(lanes) {
                             let at = (row / rows * N * N + point) * tiles + place;
                             self.to[at * rows + row % rows] = *value;
-                            row += 1;
                         }
                     }
                 }
