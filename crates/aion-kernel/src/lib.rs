@@ -8,6 +8,8 @@ pub mod activation;
 mod aligned;
 pub mod attention;
 pub mod conv;
+#[cfg(test)]
+mod draws;
 pub mod error;
 mod gate;
 mod gelu;

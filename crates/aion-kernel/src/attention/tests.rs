@@ -1,8 +1,9 @@
 //! Attention and its gradients against burn's operations.
 
-use burn::tensor::{Device, Distribution, Gradients};
+use burn::tensor::{Device, Gradients};
 
 use super::*;
+use crate::draws::draw_on;
 
 /// Lengths of groups of queries and of keys, heads, values of a head, whether causal.
 type Case = (Vec<usize>, Vec<usize>, usize, usize, bool);
@@ -23,8 +24,8 @@ fn cases() -> Vec<Case> {
 fn draw((queries, keys): (&Segments, &Segments), width: usize, device: &Device) -> [Tensor<2>; 3] {
     [queries, keys, keys].map(|segments| {
         let rows = segments.total();
-        let wide: Tensor<2> = Tensor::random([rows, 2 * width + 3], Distribution::Default, device);
-        (wide * 6.0 - 3.0).slice([0..rows, 3..3 + width])
+        let wide: Tensor<2> = draw_on([rows, 2 * width + 3], device);
+        (wide * 1.5).slice([0..rows, 3..3 + width])
     })
 }
 
@@ -77,10 +78,13 @@ fn gradients_are_those_of_composed_attention() {
         let how = (heads, causal);
         let expected = gradients(composed, &inputs, &weights, segments, how);
         let found = gradients(attend, &inputs, &weights, segments, how);
+        // With one key the gradients of queries and keys are zero but for rounding.
+        let size = |x: &Tensor<2>| x.clone().abs().max().into_scalar::<f32>();
+        let all = expected.iter().map(size).fold(0.0, f32::max);
         let what = ["output", "queries", "keys", "values"];
         for ((what, found), expected) in what.iter().zip(found).zip(expected) {
             let [worst, largest] = differences(found, expected);
-            let most = 1e-4 * largest.max(1e-3);
+            let most = 1e-4 * largest.max(1e-2 * all);
             assert!(
                 worst <= most,
                 "{what} {segments:?} {how:?}: {worst} {largest}"
