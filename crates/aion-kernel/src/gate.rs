@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use crate::memory::{Shared, filled};
 use crate::rows::add_up;
 use crate::simd::vectorized;
 
@@ -76,17 +77,21 @@ fn by_rows(
     let channels = gates.len() / batch;
     let image = values.len() / batch;
     let rows = (BLOCK / channels).max(1) * channels;
-    let mut output = vec![0.0; values.len()];
-    let images = output.par_chunks_mut(image).zip(values.par_chunks(image));
-    let images = images.zip(gates.par_chunks(channels)).enumerate();
-    images.for_each(|(index, ((output, values), gates))| {
-        let blocks = output.par_chunks_mut(rows).zip(values.par_chunks(rows));
-        blocks.enumerate().for_each(|(block, (output, values))| {
-            let start = index * image + block * rows;
-            vectorized(|| each(output, values, start, gates));
+    let fill = |output: Shared| {
+        // SAFETY: there is room for so many, and `each` writes all of them and reads none.
+        let output = unsafe { std::slice::from_raw_parts_mut(output.0, values.len()) };
+        let images = output.par_chunks_mut(image).zip(values.par_chunks(image));
+        let images = images.zip(gates.par_chunks(channels)).enumerate();
+        images.for_each(|(index, ((output, values), gates))| {
+            let blocks = output.par_chunks_mut(rows).zip(values.par_chunks(rows));
+            blocks.enumerate().for_each(|(block, (output, values))| {
+                let start = index * image + block * rows;
+                vectorized(|| each(output, values, start, gates));
+            });
         });
-    });
-    output
+    };
+    // SAFETY: as above.
+    unsafe { filled(values.len(), fill) }
 }
 
 /// The mean of each image's pixels under softmax weights: `(batch, pixels, channels)` and scores

@@ -270,12 +270,17 @@ fn padded_size(shape: &ConvShape) -> [usize; 2] {
 /// The images with a border of zeros, so that every row of a patch is one run of memory.
 pub(super) fn pad(input: &[f32], shape: &ConvShape) -> Vec<f32> {
     let [height, width] = padded_size(shape);
-    let row = shape.width * shape.inputs;
-    let mut padded = vec![0.0; shape.batch * height * width * shape.inputs];
-    for (index, source) in input.chunks_exact(row).enumerate() {
-        let (image, y) = (index / shape.height, index % shape.height);
-        let at = ((image * height + y + shape.padding) * width + shape.padding) * shape.inputs;
-        padded[at..at + row].copy_from_slice(source);
-    }
+    let (row, wide) = (shape.width * shape.inputs, width * shape.inputs);
+    let mut padded = vec![0.0; shape.batch * height * wide];
+    let lines = padded.par_chunks_exact_mut(wide).enumerate();
+    lines.for_each(|(index, to)| {
+        let (image, y) = (index / height, index % height);
+        let inside = (shape.padding..shape.padding + shape.height).contains(&y);
+        if inside {
+            let from = (image * shape.height + y - shape.padding) * row;
+            let start = shape.padding * shape.inputs;
+            to[start..start + row].copy_from_slice(&input[from..from + row]);
+        }
+    });
     padded
 }
