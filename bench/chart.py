@@ -47,5 +47,5 @@ def draw_speedups(axes, rows, floors, places):
 def draw_memory(axes, rows, places):
     axes.barh(places, [row["torch_mb"] / 1e3 for row in rows], color=TORCH, height=0.62, label="PyTorch")
     axes.barh(places, [row["ours_mb"] / 1e3 for row in rows], color=OURS, height=0.34, label="aion")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     axes.set_title("peak memory of the process, GB", fontsize=10, loc="left", color=INK)
