@@ -35,8 +35,8 @@ def image_decoder(codec, latents):
 
 
 def spectrum_encoder(codec, spectra):
-    latents = codec.encoder(spectra).moveaxis(1, -1)
-    return codec.quant_conv(codec.pre_quant_norm(latents).moveaxis(-1, 1))
+    latents = codec.encoder(spectra).transpose(1, 2)
+    return codec.quant_conv(codec.pre_quant_norm(latents).transpose(1, 2))
 
 
 def spectrum_decoder(codec, latents):
