@@ -29,14 +29,9 @@ pub(super) struct Place {
 }
 
 impl Finish<'_> {
-    /// Columns of the result of a product with that many.
+    /// Columns of the result of a product, or of a tile of it, with that many.
     pub(super) fn columns(&self, columns: usize) -> usize {
         if self.gated { columns / 2 } else { columns }
-    }
-
-    /// Columns of the result that a tile makes.
-    pub(super) fn tile_columns(&self, columns: usize) -> usize {
-        self.columns(columns)
     }
 
     /// Panics unless bias and summand are as large as the result. A gated product has no bias.

@@ -116,7 +116,7 @@ impl<L: Left> Part<'_, L> {
         panel: usize,
         (first, last): (bool, bool),
     ) {
-        let width = self.finish.tile_columns(VECTORS * S::F32_LANES);
+        let width = self.finish.columns(VECTORS * S::F32_LANES);
         let columns = self.finish.columns(self.right.columns());
         let column = panel * width;
         let count = width.min(columns - column);
