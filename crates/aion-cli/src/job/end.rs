@@ -30,6 +30,8 @@ pub fn finish<R>(
 ) -> anyhow::Result<bool> {
     loop {
         if folder.manifest()?.is_some() {
+            // Whoever wrote it may have been killed before its claim was gone.
+            folder.sweep()?;
             return Ok(true);
         }
         let Some(reports) = folder.reports(at)? else {

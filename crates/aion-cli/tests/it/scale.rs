@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use aion_data::shards::Worker;
 use aion_data::token_files::read_tokens;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use parquet::arrow::ArrowWriter;
@@ -175,6 +176,23 @@ fn a_killed_run_continues_to_the_same_bytes() {
         }
         same(&output, &case.expected);
     }
+}
+
+/// A run that is killed between its last file and the end of its claim leaves nothing for long.
+#[test]
+fn a_run_killed_at_its_very_end_is_swept_up() {
+    let case = Case::new();
+    let output = case.scratch.path("undisturbed");
+    let gone = Worker {
+        // This process did not begin at the system's start.
+        started: 0,
+        ..Worker::this()
+    };
+    let claim = serde_json::to_vec(&gone).expect("JSON");
+    fs::write(output.join(".aion/claims/finish.1"), claim).expect("written");
+    let status = case.command(&output, &["--resume"]).status();
+    assert!(status.expect("ran").success());
+    same(&output, &case.expected);
 }
 
 #[test]

@@ -231,7 +231,12 @@ impl WorkFolder {
         let mut folders = vec![self.output.clone()];
         while let Some(folder) = folders.pop() {
             let failed = |error: io::Error| io_error(&folder, error);
-            for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entries = match fs::read_dir(&folder) {
+                // Another worker may have removed it, when the output was finished.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(failed)?,
+            };
+            for entry in entries {
                 let entry = entry.map_err(failed)?;
                 let name = entry.file_name();
                 let text = name.to_string_lossy();
