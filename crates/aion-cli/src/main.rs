@@ -3,6 +3,7 @@
 //! A command is one file under `cmd`, with its arguments, its help and its `run`. What several share
 //! lies beside this file; exit codes and broken pipes are handled here alone.
 
+mod allocator;
 mod args;
 mod cmd;
 mod digest;
@@ -26,11 +27,6 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Objects are read on one thread, worked on by others and freed on a third, which the usual
-/// allocators are slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// AION-1, the multimodal foundation model for astronomy.
 #[derive(Debug, Parser)]
@@ -81,6 +77,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let command = Cli::parse().command;
     // Readers turn panics of third-party parsers into errors; those must not print.
     panic::set_hook(Box::new(failure::note_panic));

@@ -147,14 +147,8 @@ fn attention(lengths: Vec<usize>) -> Kernel {
         operations,
         call: Box::new(move || {
             let segments = (&segments, &segments);
-            drop(attend(
-                q.clone(),
-                k.clone(),
-                v.clone(),
-                segments,
-                heads,
-                false,
-            ));
+            let parts = [&q, &k, &v].map(Tensor::clone);
+            drop(attend(parts, segments, heads, false));
         }),
     }
 }
@@ -175,8 +169,8 @@ fn attention_trained(lengths: Vec<usize>) -> Kernel {
         name,
         operations,
         call: Box::new(move || {
-            let [q, k, v] = [&q, &k, &v].map(Tensor::clone);
-            let output = attend(q, k, v, (&segments, &segments), heads, false);
+            let parts = [&q, &k, &v].map(Tensor::clone);
+            let output = attend(parts, (&segments, &segments), heads, false);
             drop((output * weights.clone()).sum().backward());
         }),
     }

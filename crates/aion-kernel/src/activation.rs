@@ -8,10 +8,32 @@ use pulp::bytemuck::cast_slice_mut;
 use rayon::prelude::*;
 
 use crate::gelu::{gelu, gelu_lanes, gelu_slope};
+use crate::gradient::{Gradient, Input, Inputs};
+use crate::memory::HostTensor;
 use crate::simd::{elu, elu_slope, silu, silu_slope, vectorized};
 
 /// Values that one task works on.
 const BLOCK: usize = 1 << 14;
+
+#[derive(Debug)]
+struct ActivationGradient {
+    input: HostTensor,
+    activation: Activation,
+}
+
+impl Gradient<1> for ActivationGradient {
+    fn backward(&self, output: &[f32], _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
+        let mut gradient = self.input.values().to_vec();
+        let blocks = gradient.par_chunks_mut(BLOCK).zip(output.par_chunks(BLOCK));
+        blocks.for_each(|(gradient, output)| {
+            vectorized(|| {
+                self.activation.slopes(gradient);
+                gradient.iter_mut().zip(output).for_each(|(g, y)| *g *= y);
+            });
+        });
+        [Some(gradient)]
+    }
+}
 
 /// What is done to a result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,8 +50,27 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The same in burn's operations, on every device and with gradients.
+    /// Of every value. For its gradient only the input is kept.
     pub fn of<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
+        if self == Activation::Linear {
+            return input;
+        }
+        let shape = input.dims();
+        let Some(inputs) = Inputs::of([Input::of(&input)]) else {
+            return self.composed(input);
+        };
+        let mut output = inputs.hosts()[0].values().to_vec();
+        output.par_chunks_mut(BLOCK).for_each(|values| {
+            vectorized(|| self.apply_all(values));
+        });
+        inputs.result(output, shape, |[input], _| ActivationGradient {
+            input,
+            activation: self,
+        })
+    }
+
+    /// The same in burn's operations, on every device and with gradients.
+    pub(crate) fn composed<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
         match self {
             Activation::Linear => input,
             // The exponential of large values never enters, so that their gradient is not infinity

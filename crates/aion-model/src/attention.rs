@@ -26,6 +26,17 @@ impl HeadNorms {
             k_norm: norm("k_norm"),
         })
     }
+
+    /// Normalises queries and keys, `(rows, dim)` each, head by head.
+    fn normalise(&self, queries: Tensor<2>, keys: Tensor<2>) -> [Tensor<2>; 2] {
+        let by_head = |norm: &LayerNorm, values: Tensor<2>| {
+            let [rows, dim] = values.dims();
+            let head_dim = norm.dim();
+            let values = values.reshape([rows, dim / head_dim, head_dim]);
+            norm.forward(values).reshape([rows, dim])
+        };
+        [by_head(&self.q_norm, queries), by_head(&self.k_norm, keys)]
+    }
 }
 
 /// Part `part` of `(rows, parts · dim)`: `(rows, dim)`.
@@ -34,23 +45,6 @@ fn columns(values: &Tensor<2>, part: usize, dim: usize) -> Tensor<2> {
     values
         .clone()
         .slice([0..rows, part * dim..(part + 1) * dim])
-}
-
-/// Normalises `(rows, dim)` head by head, where the model does.
-fn normalise(norms: &Option<HeadNorms>, queries: Tensor<2>, keys: Tensor<2>) -> [Tensor<2>; 2] {
-    let Some(norms) = norms else {
-        return [queries, keys];
-    };
-    let by_head = |norm: &LayerNorm, values: Tensor<2>| {
-        let [rows, dim] = values.dims();
-        let head_dim = norm.dim();
-        let values = values.reshape([rows, dim / head_dim, head_dim]);
-        norm.forward(values).reshape([rows, dim])
-    };
-    [
-        by_head(&norms.q_norm, queries),
-        by_head(&norms.k_norm, keys),
-    ]
 }
 
 fn projection(config: &ModelConfig, weights: &Weights) -> Linear {
@@ -95,9 +89,15 @@ impl SelfAttention {
         causal: bool,
     ) -> Tensor<2> {
         let qkv = self.qkv.forward_normed(norm, rows.clone());
-        let part = |part| columns(&qkv, part, self.dim);
-        let [queries, keys] = normalise(&self.norms, part(0), part(1));
-        let values = attend(queries, keys, part(2), (groups, groups), self.heads, causal);
+        let (segments, heads) = ((groups, groups), self.heads);
+        let values = match &self.norms {
+            None => attend([qkv], segments, heads, causal),
+            Some(norms) => {
+                let part = |part| columns(&qkv, part, self.dim);
+                let [queries, keys] = norms.normalise(part(0), part(1));
+                attend([queries, keys, part(2)], segments, heads, causal)
+            }
+        };
         self.proj.forward_onto(values, rows)
     }
 
@@ -159,9 +159,14 @@ impl CrossAttention {
     ) -> Tensor<2> {
         let queries = self.q.forward_normed(norms[0], rows.clone());
         let kv = self.kv.forward_normed(norms[1], context);
-        let [queries, keys] = normalise(&self.norms, queries, columns(&kv, 0, self.dim));
-        let values = columns(&kv, 1, self.dim);
-        let values = attend(queries, keys, values, objects, self.heads, false);
+        let values = match &self.norms {
+            None => attend([queries, kv], objects, self.heads, false),
+            Some(norms) => {
+                let [queries, keys] = norms.normalise(queries, columns(&kv, 0, self.dim));
+                let values = columns(&kv, 1, self.dim);
+                attend([queries, keys, values], objects, self.heads, false)
+            }
+        };
         self.proj.forward_onto(values, rows)
     }
 }

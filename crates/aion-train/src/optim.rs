@@ -120,6 +120,10 @@ struct Collector {
 
 impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // What nothing has asked for yet need not be drawn or read to see that it has no gradient.
+        if !param.is_initialized() {
+            return;
+        }
         if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
             self.found.push((param.id, host(gradient)));
         }

@@ -40,7 +40,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("panic", "no unwrap, expect, panic!, todo! outside tests"),
     (
         "unsafe",
-        "unsafe only in aion-kernel and for memory maps, each with a SAFETY comment",
+        "unsafe only in aion-kernel, for memory maps and the allocator, each with a SAFETY comment",
     ),
     (
         "side-effect",

@@ -6,7 +6,7 @@
 use aion_kernel::layer::{Conv2d, LayerNorm, SqueezeExcite};
 use aion_kernel::{Activation, Weights};
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::ImageConfig;
 
@@ -120,7 +120,7 @@ impl Layer {
         match self {
             Layer::Conv(conv) => conv.forward(input),
             Layer::Units(units) => units.iter().fold(input, |x, unit| unit.forward(x)),
-            Layer::Upsample(conv) => pixel_shuffle(activation::silu(conv.forward(input))),
+            Layer::Upsample(conv) => pixel_shuffle(conv.activated(input, Activation::Silu)),
         }
     }
 }

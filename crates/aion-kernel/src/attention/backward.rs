@@ -9,6 +9,7 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::Source;
 use super::backward_part::Part;
 use super::plan::{Pair, Plan, Rows, even, pieces};
 use crate::gradient::Gradient;
@@ -21,38 +22,64 @@ const PARTS: usize = 16;
 const MOST_SUMS: usize = 4;
 /// Keys of a part at least.
 const FEWEST_KEYS: usize = 256;
-/// Values, or rows of a head, that a thread passes over at a time.
+/// Rows of a head that a thread passes over at a time, and rows of all heads at least.
 const CHUNK: usize = 1 << 12;
+const ROWS: usize = 64;
 
 /// What attention keeps for its gradient.
 #[derive(Debug)]
-pub(super) struct AttentionGradient {
+pub(super) struct AttentionGradient<const N: usize> {
     pub plan: Plan,
-    /// Queries, keys and values.
-    pub inputs: [HostTensor; 3],
+    pub inputs: [HostTensor; N],
+    /// Where queries, keys and values lie among the inputs.
+    pub places: [Source; 3],
     pub output: HostTensor,
     /// Of sums of exponentials, `(query rows, heads)`.
     pub logs: Vec<f32>,
 }
 
-impl Gradient<3> for AttentionGradient {
-    fn backward(&self, output: &[f32], wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
-        let width = self.plan.width();
-        let [queries, keys, values] = self.inputs.each_ref().map(|host| (host.values(), width));
+impl<const N: usize> Gradient<N> for AttentionGradient<N> {
+    fn backward(&self, output: &[f32], _: [bool; N]) -> [Option<Vec<f32>>; N] {
+        let (width, plan) = (self.plan.width(), &self.plan);
+        let strides = self.inputs.each_ref().map(|host| host.dims::<2>()[1]);
+        let rows = |place: Source| {
+            let host = &self.inputs[place.source];
+            place.rows((host.values(), strides[place.source]))
+        };
+        let [queries, keys, values] = self.places.map(rows);
         let backward = Backward {
-            plan: &self.plan,
+            plan,
             queries,
             keys,
             values,
             logs: &self.logs,
             gradient: (output, width),
-            along: &dots(output, self.output.values(), self.plan.head_dim),
+            along: &dots(output, self.output.values(), plan.head_dim),
         };
-        let mut wanted = wanted.into_iter();
-        backward
-            .run()
-            .map(|gradient| wanted.next().filter(|wanted| *wanted).map(|_| gradient))
+        // Gradients of queries are added to, so memory begins with zeros.
+        let mut gradients = self.inputs.each_ref().map(|host| {
+            let len = host.shape().iter().product();
+            vec![0.0; len]
+        });
+        let targets = self.places.map(|place| Target {
+            memory: Shared(
+                gradients[place.source]
+                    .as_mut_ptr()
+                    .wrapping_add(place.column),
+            ),
+            stride: strides[place.source],
+        });
+        backward.write(targets);
+        gradients.map(Some)
     }
+}
+
+/// Where the rows of a gradient are written.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub memory: Shared,
+    /// Distance between rows.
+    pub stride: usize,
 }
 
 /// What the gradient is made from.
@@ -70,23 +97,20 @@ pub(super) struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Gradients of queries, keys and values, each `(rows, heads · head_dim)`.
-    fn run(&self) -> [Vec<f32>; 3] {
+    /// Writes gradients of queries, keys and values; those of queries are added to what is there.
+    fn write(&self, [to_queries, to_keys, to_values]: [Target; 3]) {
         let (plan, width) = (self.plan, self.plan.width());
         let arch = Arch::new();
         let pairs: Vec<(Pair, usize)> = plan.pairs().zip(self.ranges()).collect();
-        let sums = pairs.iter().map(|(_, ranges)| *ranges).max().unwrap_or(1);
-        let zeros = |rows: usize| vec![0.0; rows * width];
-        let mut queries: Vec<Vec<f32>> = (0..sums.max(1))
-            .map(|_| zeros(plan.queries.total()))
-            .collect();
-        let mut keys = zeros(plan.keys.total());
-        let mut values = zeros(plan.keys.total());
-        let to_queries: Vec<Shared> = queries
-            .iter_mut()
-            .map(|sums| Shared(sums.as_mut_ptr()))
-            .collect();
-        let to_keys = [&mut keys, &mut values].map(|values| Shared(values.as_mut_ptr()));
+        let most = pairs.iter().map(|(_, ranges)| *ranges).max().unwrap_or(1);
+        let rows = plan.queries.total();
+        // The first part of a group's keys adds to the result, the others to sums of their own.
+        let mut sums: Vec<Vec<f32>> = (1..most).map(|_| vec![0.0; rows * width]).collect();
+        let others = sums.iter_mut().map(|sums| Target {
+            memory: Shared(sums.as_mut_ptr()),
+            stride: width,
+        });
+        let all_queries: Vec<Target> = std::iter::once(to_queries).chain(others).collect();
         let mut parts = Vec::new();
         for (pair, ranges) in &pairs {
             let size = even(
@@ -95,22 +119,21 @@ impl Backward<'_> {
                 tile_shape(arch).rows,
             );
             for head in 0..plan.heads {
-                let keys = pieces(0..pair.keys.len(), size).zip(&to_queries);
+                let keys = pieces(0..pair.keys.len(), size).zip(&all_queries);
                 parts.extend(keys.map(|(keys, to_queries)| Part {
                     backward: self,
                     pair,
                     head,
                     keys,
                     to_queries: *to_queries,
-                    to_keys,
+                    to_keys: [to_keys, to_values],
                 }));
             }
         }
         parts.into_par_iter().for_each(|part| arch.dispatch(part));
-        let mut others = queries.split_off(1);
-        let queries = queries.pop().unwrap_or_default();
-        let queries = others.drain(..).fold(queries, added);
-        [queries, keys, values]
+        for sums in &sums {
+            add_rows(to_queries, sums, width);
+        }
     }
 
     /// Into how many parts the keys of each group are cut.
@@ -126,11 +149,24 @@ impl Backward<'_> {
     }
 }
 
-/// Values added to others, one by one.
-fn added(mut to: Vec<f32>, values: Vec<f32>) -> Vec<f32> {
-    let chunks = to.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
-    chunks.for_each(|(to, values)| to.iter_mut().zip(values).for_each(|(to, x)| *to += x));
-    to
+/// Adds rows of `width` values.
+fn add_rows(to: Target, rows: &[f32], width: usize) {
+    rows.par_chunks_exact(width)
+        .with_min_len(ROWS)
+        .enumerate()
+        .for_each(|(row, values)| {
+            // SAFETY: the target has as many rows of as many values, and each is one task's.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.row(row), width) };
+            to.iter_mut().zip(values).for_each(|(to, x)| *to += x);
+        });
+}
+
+impl Target {
+    /// Where a row begins.
+    #[inline(always)]
+    pub(super) fn row(self, row: usize) -> *mut f32 {
+        self.memory.0.wrapping_add(row * self.stride)
+    }
 }
 
 /// Products of rows of `dim` values, one a row.

@@ -11,12 +11,11 @@ use std::ops::Range;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
 
-use super::backward::Backward;
+use super::backward::{Backward, Target};
 use super::packed::{AHEAD, Head};
 use super::plan::{Pair, Rows, even, pieces};
 use super::tile::{add_across, hide_later, weigh};
 use crate::aligned::Aligned;
-use crate::memory::Shared;
 use crate::product::{add, multiply};
 use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, prefetch, tile_rows};
 
@@ -35,9 +34,9 @@ pub(super) struct Part<'a> {
     /// Places in the group.
     pub keys: Range<usize>,
     /// `(query rows, heads · head_dim)`, added to.
-    pub to_queries: Shared,
+    pub to_queries: Target,
     /// Of keys and of values, `(key rows, heads · head_dim)`.
-    pub to_keys: [Shared; 2],
+    pub to_keys: [Target; 2],
 }
 
 /// Memory that a thread keeps between its parts.
@@ -320,12 +319,12 @@ impl Part<'_> {
         let sums = group.sums.as_slice();
         for (place, row) in queries.clone().enumerate() {
             let row = self.pair.queries.start + row;
-            let ahead = (row + AHEAD) * plan.width() + self.columns().start;
-            prefetch(self.to_queries.0.wrapping_add(ahead), plan.head_dim);
+            let ahead = self.to_queries.row(row + AHEAD);
+            prefetch(ahead.wrapping_add(self.columns().start), plan.head_dim);
             let sums = &sums[place / panel * panel * room + place % panel..];
             // SAFETY: there are that many rows, and no other part adds to this head of this row of
             // these sums.
-            let to = unsafe { row_of(self.to_queries, row, plan.width(), self.columns()) };
+            let to = unsafe { row_of(self.to_queries, row, self.columns()) };
             for (to, sum) in to.iter_mut().zip(sums.iter().step_by(panel)) {
                 *to += sum * scale;
             }
@@ -342,7 +341,7 @@ impl Part<'_> {
             for (place, row) in keys.clone().enumerate() {
                 let row = self.pair.keys.start + row;
                 // SAFETY: there are that many rows, and keys are one part's in each head.
-                let to = unsafe { row_of(*to, row, plan.width(), self.columns()) };
+                let to = unsafe { row_of(*to, row, self.columns()) };
                 for (column, to) in to.chunks_mut(panel).enumerate() {
                     let sums = &sums.as_slice()[(column * room + place) * panel..];
                     for (to, sum) in to.iter_mut().zip(sums) {
@@ -363,9 +362,9 @@ fn head(rows: Rows<'_>, columns: Range<usize>) -> Head<'_> {
 /// # Safety
 /// The memory has so many rows, and nobody else has these columns of this one.
 #[inline(always)]
-unsafe fn row_of<'a>(to: Shared, row: usize, width: usize, columns: Range<usize>) -> &'a mut [f32] {
+unsafe fn row_of<'a>(to: Target, row: usize, columns: Range<usize>) -> &'a mut [f32] {
     // SAFETY: what the caller promises.
-    unsafe { std::slice::from_raw_parts_mut(to.0.add(row * width + columns.start), columns.len()) }
+    unsafe { std::slice::from_raw_parts_mut(to.row(row).add(columns.start), columns.len()) }
 }
 
 /// `weight · (product - along)`

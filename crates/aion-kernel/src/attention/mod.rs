@@ -22,7 +22,7 @@ use crate::gradient::{Input, Inputs};
 use crate::memory::{HostRows, from_host};
 use backward::AttentionGradient;
 use forward::Forward;
-use plan::Plan;
+use plan::{Plan, Rows};
 
 /// Rows of one batch, cut into consecutive groups that attend within themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,20 +70,21 @@ fn runs(queries: &Segments, keys: &Segments) -> Vec<(usize, usize, usize)> {
 }
 
 /// Softmax attention inside each group: queries of group `i` attend to keys of group `i`,
-/// with `causal` only to those that do not come later.
+/// with `causal` only to those that do not come later. The sources, side by side, hold queries, keys
+/// and values: one product for all three is one source, and its gradient comes in one piece.
 ///
 /// # Shapes
 /// queries `(rows_q, heads · head_dim)`, keys and values `(rows_k, heads · head_dim)` →
 /// `(rows_q, heads · head_dim)`
-pub fn attend(
-    queries: Tensor<2>,
-    keys: Tensor<2>,
-    values: Tensor<2>,
+pub fn attend<const N: usize>(
+    sources: [Tensor<2>; N],
     segments: (&Segments, &Segments),
     heads: usize,
     causal: bool,
 ) -> Tensor<2> {
-    let shape @ [_, width] = queries.dims();
+    let widths = sources.each_ref().map(|source| source.dims()[1]);
+    let width = widths.iter().sum::<usize>() / 3;
+    let shape = [segments.0.total(), width];
     let plan = Plan {
         queries: segments.0.clone(),
         keys: segments.1.clone(),
@@ -91,24 +92,20 @@ pub fn attend(
         head_dim: width / heads,
         causal,
     };
+    let places = places(&widths, width);
     // Where nothing is recorded, columns of a wider matrix are read where they lie.
-    let hosts = [&queries, &keys, &values].map(HostRows::of);
-    if let [Some(q), Some(k), Some(v)] = &hosts {
-        let inputs = [q.rows(), k.rows(), v.rows()];
-        return from_host(
-            Forward {
-                plan: &plan,
-                inputs,
-            }
-            .run(),
-            shape,
-        );
+    let hosts: Option<Vec<HostRows>> = sources.iter().map(HostRows::of).collect();
+    if let Some(hosts) = hosts {
+        let inputs = places.map(|place| place.rows(hosts[place.source].rows()));
+        let plan = &plan;
+        return from_host(Forward { plan, inputs }.run(), shape);
     }
-    let inputs = [&queries, &keys, &values].map(Input::of);
-    let Some(inputs) = Inputs::of(inputs) else {
-        return composed(queries, keys, values, segments, heads, causal);
+    let Some(inputs) = Inputs::of(sources.each_ref().map(Input::of)) else {
+        let parts = places.map(|place| place.columns(&sources, width));
+        return composed(parts, segments, heads, causal);
     };
-    let rows = inputs.hosts().each_ref().map(|host| (host.values(), width));
+    let hosts = inputs.hosts();
+    let rows = places.map(|place| place.rows((hosts[place.source].values(), widths[place.source])));
     let forward = Forward {
         plan: &plan,
         inputs: rows,
@@ -117,16 +114,48 @@ pub fn attend(
     inputs.result(output, shape, |inputs, output| AttentionGradient {
         plan,
         inputs,
+        places,
         output,
         logs,
     })
 }
 
+/// Where queries, keys or values lie among the sources.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    source: usize,
+    /// The first column.
+    column: usize,
+}
+
+impl Source {
+    /// The rows of its source, from its first column on.
+    fn rows<'a>(&self, (values, stride): Rows<'a>) -> Rows<'a> {
+        (values.get(self.column..).unwrap_or_default(), stride)
+    }
+
+    fn columns(&self, sources: &[Tensor<2>], width: usize) -> Tensor<2> {
+        let source = sources[self.source].clone();
+        source.narrow(1, self.column, width)
+    }
+}
+
+/// Of queries, keys and values, each `width` columns of sources that lie side by side.
+fn places(widths: &[usize], width: usize) -> [Source; 3] {
+    let (mut source, mut column) = (0, 0);
+    [0; 3].map(|_| {
+        if widths.get(source).is_some_and(|width| column >= *width) {
+            (source, column) = (source + 1, 0);
+        }
+        let place = Source { source, column };
+        column += width;
+        place
+    })
+}
+
 /// The same in burn's operations, on every device and with gradients.
 fn composed(
-    queries: Tensor<2>,
-    keys: Tensor<2>,
-    values: Tensor<2>,
+    [queries, keys, values]: [Tensor<2>; 3],
     (query_segments, key_segments): (&Segments, &Segments),
     heads: usize,
     causal: bool,

@@ -42,14 +42,34 @@ fn one_pass_and_composed_attention_agree() {
         let (queries, keys) = (Segments::new(queries), Segments::new(keys));
         let segments = (&queries, &keys);
         let [q, k, v] = draw(segments, heads * head_dim, &Device::flex());
-        let expected = composed(q.clone(), k.clone(), v.clone(), segments, heads, causal);
-        let found = attend(q, k, v, segments, heads, causal);
-        let [worst, _] = differences(found, expected);
-        assert!(worst < 1e-5, "{segments:?} {heads} {head_dim}: {worst}");
+        let parts = [q, k, v];
+        let expected = composed(parts.clone(), segments, heads, causal);
+        for (how, attend) in FORMS {
+            if how == "one source" && queries != keys {
+                continue;
+            }
+            let found = attend(parts.clone(), segments, heads, causal);
+            let [worst, _] = differences(found, expected.clone());
+            assert!(
+                worst < 1e-5,
+                "{how} {segments:?} {heads} {head_dim}: {worst}"
+            );
+        }
     }
 }
 
-type Attend = fn(Tensor<2>, Tensor<2>, Tensor<2>, (&Segments, &Segments), usize, bool) -> Tensor<2>;
+type Attend = fn([Tensor<2>; 3], (&Segments, &Segments), usize, bool) -> Tensor<2>;
+
+/// Queries, keys and values apart, keys beside values, and all in one.
+const FORMS: [(&str, Attend); 3] = [
+    ("three sources", attend),
+    ("two sources", |[q, k, v], segments, heads, causal| {
+        attend([q, Tensor::cat(vec![k, v], 1)], segments, heads, causal)
+    }),
+    ("one source", |parts, segments, heads, causal| {
+        attend([Tensor::cat(parts.to_vec(), 1)], segments, heads, causal)
+    }),
+];
 
 /// Output and gradients of queries, keys and values, the output's gradient being `weights`.
 fn gradients(
@@ -60,7 +80,8 @@ fn gradients(
     (heads, causal): (usize, bool),
 ) -> [Tensor<2>; 4] {
     let [q, k, v] = inputs.clone().map(Tensor::require_grad);
-    let output = attend(q.clone(), k.clone(), v.clone(), segments, heads, causal);
+    let parts = [q.clone(), k.clone(), v.clone()];
+    let output = attend(parts, segments, heads, causal);
     let loss = (output.clone() * weights.clone()).sum();
     let gradients: Gradients = loss.backward();
     let [q, k, v] = [q, k, v].map(|input| input.grad(&gradients).expect("a gradient"));
@@ -77,18 +98,23 @@ fn gradients_are_those_of_composed_attention() {
         let weights = draw(segments, heads * head_dim, &device)[0].clone();
         let how = (heads, causal);
         let expected = gradients(composed, &inputs, &weights, segments, how);
-        let found = gradients(attend, &inputs, &weights, segments, how);
         // With one key the gradients of queries and keys are zero but for rounding.
         let size = |x: &Tensor<2>| x.clone().abs().max().into_scalar::<f32>();
         let all = expected.iter().map(size).fold(0.0, f32::max);
         let what = ["output", "queries", "keys", "values"];
-        for ((what, found), expected) in what.iter().zip(found).zip(expected) {
-            let [worst, largest] = differences(found, expected);
-            let most = 1e-4 * largest.max(1e-2 * all);
-            assert!(
-                worst <= most,
-                "{what} {segments:?} {how:?}: {worst} {largest}"
-            );
+        for (form, attend) in FORMS {
+            if form == "one source" && queries != keys {
+                continue;
+            }
+            let found = gradients(attend, &inputs, &weights, segments, how);
+            for ((what, found), expected) in what.iter().zip(found).zip(&expected) {
+                let [worst, largest] = differences(found, expected.clone());
+                let most = 1e-4 * largest.max(1e-2 * all);
+                assert!(
+                    worst <= most,
+                    "{form} {what} {segments:?} {how:?}: {worst} {largest}"
+                );
+            }
         }
     }
 }

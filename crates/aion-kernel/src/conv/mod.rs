@@ -123,10 +123,10 @@ mod tests {
             &convolve_patches(&input, &packed, &bias, &shape, activation),
         );
         if is_winograd_shape(&shape) {
-            let packed = WinogradWeight::new(&weight, &shape);
+            let kernels = WinogradWeight::new(&weight, &shape);
             compare(
                 "winograd",
-                &convolve_winograd(&input, &packed, Some(&bias), &shape, activation),
+                &convolve_winograd(&input, kernels, Some(&bias), &shape, activation),
             );
         }
     }

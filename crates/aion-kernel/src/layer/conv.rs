@@ -27,12 +27,8 @@ pub struct Conv2d {
     packed: Packed,
 }
 
-/// A weight as the kernels want it, kept between calls.
-#[derive(Debug, Clone, Default)]
-struct Packed {
-    winograd: Derived<WinogradWeight>,
-    patches: Derived<PatchWeight>,
-}
+/// A weight as the products of patches want it, kept between calls.
+type Packed = Derived<PatchWeight>;
 
 impl Conv2d {
     /// Reads `weight` and `bias`; padding is half the kernel, so that stride 1 keeps the size.
@@ -129,7 +125,7 @@ fn convolve(
     let Some(inputs) = Inputs::of(inputs) else {
         let options = ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1);
         let output = module::conv2d(channels_first(input), weight, Some(bias), options);
-        return activation.of(channels_last(output));
+        return activation.composed(channels_last(output));
     };
     let [batch, height, width, channels] = input.dims();
     let [outputs, _, kernel, _] = weight.dims();
@@ -179,11 +175,9 @@ fn on_host(
 ) -> Vec<f32> {
     let (input, bias) = (input.values(), bias.values());
     if is_winograd_shape(shape) {
-        let packed = &packed.winograd;
-        let weight = packed.get(weight, |weight| WinogradWeight::new(weight, shape));
-        convolve_winograd(input, &weight, Some(bias), shape, activation)
+        let weight = WinogradWeight::new(weight.values(), shape);
+        convolve_winograd(input, weight, Some(bias), shape, activation)
     } else {
-        let packed = &packed.patches;
         let weight = packed.get(weight, |weight| PatchWeight::new(weight, shape));
         convolve_patches(input, &weight, bias, shape, activation)
     }
@@ -203,7 +197,7 @@ impl ConvGradient {
         let (weight, adjoint) = (self.weight.values(), self.shape.adjoint());
         if self.shape.stride == 1 && is_winograd_shape(&adjoint) {
             let weight = WinogradWeight::adjoint(weight, &self.shape);
-            return convolve_winograd(gradient, &weight, None, &adjoint, Activation::Linear);
+            return convolve_winograd(gradient, weight, None, &adjoint, Activation::Linear);
         }
         patch_input_gradient(gradient, weight, &self.shape)
     }

@@ -291,7 +291,7 @@ impl Gradient<3> for LinearGradient {
 pub fn gate(first: Tensor<2>, second: Tensor<2>, activation: Activation) -> Tensor<2> {
     let shape = first.dims();
     let Some(inputs) = Inputs::of([Input::of(&first), Input::of(&second)]) else {
-        return activation.of(first) * second;
+        return activation.composed(first) * second;
     };
     let [x, y] = inputs.hosts();
     let output = crate::rows::gated(x.values(), y.values(), activation);

@@ -102,8 +102,20 @@ fn gates_are_burns() {
         assert_same(
             &[draw([33, 70]) * 3.0, draw([33, 70])],
             |t| gate(t[0].clone(), t[1].clone(), activation),
-            |t| activation.of(t[0].clone()) * t[1].clone(),
+            |t| activation.composed(t[0].clone()) * t[1].clone(),
             "gate",
+        );
+    }
+}
+
+#[test]
+fn activations_are_burns() {
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Elu] {
+        assert_same(
+            &[draw([33, 70]) * 3.0],
+            |t| activation.of(t[0].clone()),
+            |t| activation.composed(t[0].clone()),
+            "activation",
         );
     }
 }
@@ -175,7 +187,7 @@ fn convolutions_are_burns() {
                 let input = t[0].clone().permute([0, 3, 1, 2]);
                 let bias = Some(t[2].clone().reshape([outputs]));
                 let output = module::conv2d(input, t[1].clone(), bias, options);
-                activation.of(output.permute([0, 2, 3, 1]))
+                activation.composed(output.permute([0, 2, 3, 1]))
             };
             let what = format!("{shape:?} {kernel}/{stride} {activation:?}");
             assert_same(&tensors, layer, burns, &what);

@@ -24,6 +24,7 @@ pub(crate) use panels::{Panels, Rows};
 use part::Part;
 pub(crate) use part::multiply;
 pub(crate) use right::Right;
+pub(crate) use transpose::transpose;
 
 /// Rows that one task packs at a time: with the depth of a slab they fill half of an outer cache.
 const BLOCK_ROWS: usize = 288;

@@ -10,7 +10,7 @@ const BLOCK: usize = 8;
 /// Columns `depths` of all rows of `from`, which are `stride` apart: column by column to places `width`
 /// apart.
 #[inline(always)]
-pub(super) fn transpose<S: Simd>(
+pub(crate) fn transpose<S: Simd>(
     from: &[f32],
     stride: usize,
     depths: Range<usize>,

@@ -35,6 +35,7 @@ pub(super) fn photometry() -> Vec<&'static str> {
 }
 
 /// What operations are made from.
+#[derive(Clone)]
 pub(super) struct Setting {
     pub model: Option<PathBuf>,
     pub batch: usize,
@@ -45,6 +46,15 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// The same for models that learn: parameters want gradients from the moment they are drawn, and
+    /// are drawn when they are used.
+    pub(super) fn for_training(&self) -> Setting {
+        Setting {
+            device: self.device.clone().autodiff(),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn random(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.seed)
     }

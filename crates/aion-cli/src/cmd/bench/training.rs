@@ -19,6 +19,7 @@ const SEEN: [(&str, usize, usize); 2] = [("tok_image", 180, 88), ("tok_spectrum_
 
 /// Four layers of Base width on each side: cross-entropy of 128 tokens, 256 being seen.
 pub(super) fn transformer(setting: &Setting) -> anyhow::Result<Operation> {
+    let setting = &setting.for_training();
     let model = setting.base(Some(DEPTH))?.transformer;
     let mut keys = photometry();
     keys.extend(numbers("arcsec").chain(numbers("mag")));
@@ -57,7 +58,7 @@ pub(super) fn transformer(setting: &Setting) -> anyhow::Result<Operation> {
 /// The published image codec on its own loss.
 pub(super) fn image_codec(setting: &Setting) -> anyhow::Result<Operation> {
     let (codec, images, device) = (
-        setting.image_codec()?,
+        setting.for_training().image_codec()?,
         setting.images(),
         setting.device.clone(),
     );
@@ -70,7 +71,7 @@ pub(super) fn image_codec(setting: &Setting) -> anyhow::Result<Operation> {
 /// The released spectrum codec on its own loss.
 pub(super) fn spectrum_codec(setting: &Setting) -> anyhow::Result<Operation> {
     let (codec, spectra, device) = (
-        setting.spectrum_codec()?,
+        setting.for_training().spectrum_codec()?,
         setting.spectra(),
         setting.device.clone(),
     );
@@ -91,7 +92,7 @@ fn steps<M: Module + 'static>(
         ..AdamWConfig::default()
     };
     let mut optimizer = AdamW::new(config);
-    let mut model = Some(model.train());
+    let mut model = Some(model);
     Operation::new(tokens, move || {
         // Taken only while the step runs, which gives it back.
         let Some(before) = model.take() else {

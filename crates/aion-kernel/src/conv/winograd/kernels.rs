@@ -1,94 +1,65 @@
-//! Kernels as the transform reads them, and their transform.
+//! Kernels as they are published, and their transform.
+//!
+//! A panel of kernels is brought into lanes while it is transformed, some inputs at a time: weights
+//! in an order of their own would stand in memory twice, and training would order them anew at every
+//! step.
 
 use std::ops::Range;
 
+use pulp::Simd;
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd};
-use rayon::prelude::*;
 
 use super::super::ConvShape;
 use super::tiling::{MAX_TAPS, Tiling, line};
-use crate::aligned::Aligned;
-use crate::simd::{Lanes, VECTORS, tile_shape};
+use crate::product::transpose;
+use crate::simd::{Lanes, VECTORS};
 
-/// `(panels of outputs, pieces, inputs, taps, outputs of a panel)`: zeros where a piece reaches beyond the
-/// kernel, and after the last output.
-#[derive(Debug)]
-pub(crate) struct WinogradWeight {
-    values: Aligned,
-    /// Values of a panel.
-    panel: usize,
-    inputs: usize,
+/// Inputs whose kernels are brought into lanes together.
+const INPUTS: usize = 16;
+
+/// The kernels of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WinogradWeight<'a> {
+    values: &'a [f32],
+    shape: ConvShape,
+    /// Whether `values` are those of the convolution whose gradient this one is: outputs and inputs
+    /// change places, and kernels are turned by half a turn.
+    turned: bool,
 }
 
-impl WinogradWeight {
-    /// From the published layout `(outputs, inputs, k, k)`.
-    pub(crate) fn new(weight: &[f32], shape: &ConvShape) -> Self {
-        let taps = shape.kernel * shape.kernel;
-        let strides = [shape.inputs * taps, taps, 1];
-        Self::strided(weight, shape, strides, false)
-    }
-
-    /// The kernels of the gradient with respect to the input: outputs and inputs change places, and
-    /// kernels are turned by half a turn. `shape` is that of the convolution.
-    pub(crate) fn adjoint(weight: &[f32], shape: &ConvShape) -> Self {
-        let taps = shape.kernel * shape.kernel;
-        let strides = [taps, shape.inputs * taps, 1];
-        Self::strided(weight, &shape.adjoint(), strides, true)
-    }
-
-    fn strided(
-        weight: &[f32],
-        shape: &ConvShape,
-        [output_stride, input_stride, tap_stride]: [usize; 3],
-        turned: bool,
-    ) -> Self {
-        let width = tile_shape(Arch::new()).columns;
-        let side = match shape.kernel {
-            3 => 3,
-            _ => MAX_TAPS,
-        };
-        let pieces = shape.kernel.div_ceil(side);
-        let inputs = shape.inputs;
-        let panel = pieces * pieces * inputs * side * side * width;
-        let mut values = Aligned::zeros(shape.outputs.div_ceil(width) * panel);
-        let panels = values
-            .as_mut_slice()
-            .par_chunks_exact_mut(panel)
-            .enumerate();
-        panels.for_each(|(panel, to)| {
-            let first = panel * width;
-            for tap in 0..shape.kernel * shape.kernel {
-                let (y, x) = (tap / shape.kernel, tap % shape.kernel);
-                let piece = y / side * pieces + x / side;
-                let place = y % side * side + x % side;
-                let last = shape.kernel * shape.kernel - 1;
-                let from_tap = if turned { last - tap } else { tap } * tap_stride;
-                for input in 0..inputs {
-                    let at = ((piece * inputs + input) * side * side + place) * width;
-                    let from = from_tap + input * input_stride;
-                    for lane in 0..width.min(shape.outputs - first) {
-                        to[at + lane] = weight[from + (first + lane) * output_stride];
-                    }
-                }
-            }
-        });
+impl<'a> WinogradWeight<'a> {
+    /// In the published layout `(outputs, inputs, k, k)`.
+    pub(crate) fn new(values: &'a [f32], shape: &ConvShape) -> Self {
         WinogradWeight {
             values,
-            panel,
-            inputs,
+            shape: *shape,
+            turned: false,
         }
     }
 
-    /// Number of panels.
-    pub(super) fn len(&self) -> usize {
-        self.values.as_slice().len() / self.panel
+    /// The kernels of the gradient with respect to the input; `shape` is that of the convolution.
+    pub(crate) fn adjoint(values: &'a [f32], shape: &ConvShape) -> Self {
+        WinogradWeight {
+            values,
+            shape: shape.adjoint(),
+            turned: true,
+        }
+    }
+
+    /// Number of panels of `width` outputs.
+    pub(super) fn panels(&self, width: usize) -> usize {
+        self.shape.outputs.div_ceil(width)
     }
 
     /// Kernels of a point as [`Self::transform`] writes them: an odd number, so that points do not share
     /// their places in the caches.
     pub(super) fn point_kernels(&self) -> usize {
-        self.inputs | 1
+        self.shape.inputs | 1
+    }
+
+    /// Values that [`Self::transform`] needs room for.
+    pub(super) fn room(&self, width: usize) -> usize {
+        INPUTS * self.shape.kernel * self.shape.kernel * width
     }
 
     /// `G g Gᵀ` of a piece of all kernels of a panel: `(points, inputs, outputs of a panel)`.
@@ -98,36 +69,105 @@ impl WinogradWeight {
         simd: S,
         panel: usize,
         piece: usize,
+        ordered: &mut [f32],
         to: &mut [Lanes<S>],
     ) {
-        let taps = T::TAPS * T::TAPS;
-        let kernels = &self.values.as_slice()[panel * self.panel..(panel + 1) * self.panel];
-        let kernels: &[Lanes<S>] = cast_slice(kernels);
-        let piece: Range<usize> = piece * self.inputs * taps..(piece + 1) * self.inputs * taps;
-        for (input, kernel) in kernels[piece].chunks_exact(taps).enumerate() {
-            let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
-            for (vector, points) in points.iter_mut().enumerate() {
-                let mut half = [[simd.splat_f32s(0.0); MAX_TAPS]; N];
-                for column in 0..T::TAPS {
-                    let mut down = [simd.splat_f32s(0.0); MAX_TAPS];
-                    for row in 0..T::TAPS {
-                        down[row] = kernel[row * T::TAPS + column][vector];
-                    }
-                    let down = line(simd, &T::KERNEL, &down);
-                    for row in 0..N {
-                        half[row][column] = down[row];
-                    }
+        let kernel = self.shape.kernel;
+        let pieces = kernel.div_ceil(T::TAPS);
+        let corner = [piece / pieces * T::TAPS, piece % pieces * T::TAPS];
+        let lines = corner[0]..(corner[0] + T::TAPS).min(kernel);
+        for start in (0..self.shape.inputs).step_by(INPUTS) {
+            let inputs = start..(start + INPUTS).min(self.shape.inputs);
+            self.order::<S>(panel, inputs.clone(), &lines, ordered);
+            let taps: &[Lanes<S>] = cast_slice(ordered);
+            let of_input = taps.chunks_exact(lines.len() * kernel);
+            for (input, taps) in inputs.zip(of_input) {
+                let points = self.points::<S, N, T>(simd, taps, &lines, corner[1]);
+                let [first, second] = &points;
+                let points = first.as_flattened().iter().zip(second.as_flattened());
+                let to = to.chunks_exact_mut(self.point_kernels());
+                for (to, (first, second)) in to.zip(points) {
+                    to[input] = [*first, *second];
                 }
-                for (points, half) in points.iter_mut().zip(&half) {
-                    *points = line(simd, &T::KERNEL, half);
-                }
-            }
-            let [first, second] = &points;
-            let points = first.as_flattened().iter().zip(second.as_flattened());
-            let to = to.chunks_exact_mut(self.point_kernels());
-            for (to, (first, second)) in to.zip(points) {
-                to[input] = [*first, *second];
             }
         }
+    }
+
+    /// Some lines of the kernels of some inputs: `(inputs, lines, k, outputs of the panel)`, zeros after
+    /// the last output. Turned kernels stay as they are published.
+    #[inline(always)]
+    fn order<S: Simd>(
+        &self,
+        panel: usize,
+        inputs: Range<usize>,
+        lines: &Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (kernel, width) = (self.shape.kernel, VECTORS * S::F32_LANES);
+        let taps = kernel * kernel;
+        let first = panel * width;
+        let count = width.min(self.shape.outputs - first);
+        if count < width {
+            to.fill(0.0);
+        }
+        if self.turned {
+            let lines = (kernel - lines.end) * kernel..(kernel - lines.start) * kernel;
+            let to = to.chunks_exact_mut(lines.len() * width);
+            for (input, to) in inputs.zip(to) {
+                let from = (input * self.shape.outputs + first) * taps;
+                let from = &self.values[from..from + count * taps];
+                transpose::<S>(from, taps, lines.clone(), to, width);
+            }
+            return;
+        }
+        let stride = self.shape.inputs * taps;
+        let from = &self.values[first * stride..(first + count) * stride];
+        let lines = lines.start * kernel..lines.end * kernel;
+        if lines.len() == taps {
+            // Whole kernels lie one after the other.
+            let depths = inputs.start * taps..inputs.end * taps;
+            transpose::<S>(from, stride, depths, to, width);
+            return;
+        }
+        let to = to.chunks_exact_mut(lines.len() * width);
+        for (input, to) in inputs.zip(to) {
+            let depths = input * taps + lines.start..input * taps + lines.end;
+            transpose::<S>(from, stride, depths, to, width);
+        }
+    }
+
+    /// The transform of a piece of an input's kernels, from those of its lines.
+    #[inline(always)]
+    fn points<S: Simd, const N: usize, T: Tiling<N>>(
+        &self,
+        simd: S,
+        taps: &[Lanes<S>],
+        lines: &Range<usize>,
+        left: usize,
+    ) -> [[[S::f32s; N]; N]; VECTORS] {
+        let kernel = self.shape.kernel;
+        let columns = T::TAPS.min(kernel - left);
+        let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+        for (vector, points) in points.iter_mut().enumerate() {
+            let mut half = [[simd.splat_f32s(0.0); MAX_TAPS]; N];
+            for column in 0..columns {
+                let mut down = [simd.splat_f32s(0.0); MAX_TAPS];
+                for row in 0..lines.len() {
+                    let (y, x) = match self.turned {
+                        true => (lines.len() - 1 - row, kernel - 1 - left - column),
+                        false => (row, left + column),
+                    };
+                    down[row] = taps[y * kernel + x][vector];
+                }
+                let down = line(simd, &T::KERNEL, &down);
+                for row in 0..N {
+                    half[row][column] = down[row];
+                }
+            }
+            for (points, half) in points.iter_mut().zip(&half) {
+                *points = line(simd, &T::KERNEL, half);
+            }
+        }
+        points
     }
 }

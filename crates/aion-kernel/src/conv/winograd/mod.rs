@@ -22,7 +22,7 @@ use super::ConvShape;
 use crate::activation::Activation;
 use crate::aligned::{Aligned, LINE};
 use crate::memory::{Shared, filled};
-use crate::simd::tile_shape;
+use crate::simd::{TileShape, tile_shape};
 pub(crate) use kernels::WinogradWeight;
 use products::Outputs;
 use tiles::Tiles;
@@ -56,7 +56,7 @@ pub(crate) fn is_winograd_shape(shape: &ConvShape) -> bool {
 /// `(batch, height, width, inputs)` → `(batch, height, width, outputs)`
 pub(crate) fn convolve_winograd(
     input: &[f32],
-    weight: &WinogradWeight,
+    weight: WinogradWeight<'_>,
     bias: Option<&[f32]>,
     shape: &ConvShape,
     activation: Activation,
@@ -69,7 +69,7 @@ pub(crate) fn convolve_winograd(
 
 fn convolve<const N: usize, T: Tiling<N>>(
     input: &[f32],
-    weight: &WinogradWeight,
+    weight: WinogradWeight<'_>,
     bias: Option<&[f32]>,
     shape: &ConvShape,
     activation: Activation,
@@ -90,14 +90,14 @@ fn convolve<const N: usize, T: Tiling<N>>(
 
 fn convolve_to<const N: usize, T: Tiling<N>>(
     input: &[f32],
-    weight: &WinogradWeight,
+    weight: WinogradWeight<'_>,
     bias: Option<&[f32]>,
     grid: &TileGrid,
     activation: Activation,
     target: Shared,
 ) {
     let arch = Arch::new();
-    let rows = tile_shape(arch).rows;
+    let TileShape { rows, columns } = tile_shape(arch);
     let block = grid.block_values::<N>(rows);
     let blocks = grid.count().div_ceil(rows);
     let wave = (TILE_BYTES / (4 * block)).clamp(WAVE[0].div_ceil(rows), WAVE[1].div_ceil(rows));
@@ -116,15 +116,16 @@ fn convolve_to<const N: usize, T: Tiling<N>>(
                 values,
             ));
         });
-        let group = weight.len().div_ceil(TASKS * rayon::current_num_threads());
+        let panels = weight.panels(columns);
+        let group = panels.div_ceil(TASKS * rayon::current_num_threads());
         let group = group.clamp(1, MOST_PANELS);
-        let groups = 0..weight.len().div_ceil(group);
+        let groups = 0..panels.div_ceil(group);
         groups.into_par_iter().for_each(|index| {
             let start = index * group;
             arch.dispatch(Outputs::<N, T>::new(
                 forward,
                 weight,
-                start..(start + group).min(weight.len()),
+                start..(start + group).min(panels),
                 (grid, tiles.clone()),
                 (bias, activation),
                 target,

@@ -22,7 +22,7 @@ const BLOCKS: usize = 12;
 pub(super) struct Outputs<'a, const N: usize, T> {
     /// See [`super::tiles::Tiles`], one block after the other.
     forward: &'a [f32],
-    weight: &'a WinogradWeight,
+    weight: WinogradWeight<'a>,
     panels: Range<usize>,
     grid: &'a TileGrid,
     tiles: Range<usize>,
@@ -34,14 +34,14 @@ pub(super) struct Outputs<'a, const N: usize, T> {
 }
 
 thread_local! {
-    /// Transformed kernels and products, kept for the next convolution of the thread.
-    static SCRATCH: Cell<[Aligned; 2]> = Cell::default();
+    /// Transformed kernels, products and kernels in lanes, kept for the next convolution of the thread.
+    static SCRATCH: Cell<[Aligned; 3]> = Cell::default();
 }
 
 impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
     pub(super) fn new(
         forward: &'a [f32],
-        weight: &'a WinogradWeight,
+        weight: WinogradWeight<'a>,
         panels: Range<usize>,
         (grid, tiles): (&'a TileGrid, Range<usize>),
         (bias, activation): (Option<&'a [f32]>, Activation),
@@ -67,9 +67,10 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         let blocks = self.tiles.len().div_ceil(ROWS);
         let panels = self.panels.len();
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
-        let [mut kernels, mut products] = SCRATCH.take();
+        let [mut kernels, mut products, mut ordered] = SCRATCH.take();
         let to = kernels.at_least(panels * kernels_len * width);
         let to: &mut [Lanes<S>] = cast_slice_mut(to);
+        let in_lanes = ordered.at_least(self.weight.room(width));
         let pieces = self.grid.pieces * self.grid.pieces;
         // Products of pieces add up, so those of all tiles are kept; of one piece only some, in the
         // nearer caches.
@@ -87,7 +88,8 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
                 if start == 0 {
                     let places = to.chunks_exact_mut(kernels_len);
                     for (panel, to) in self.panels.clone().zip(places) {
-                        self.weight.transform::<S, N, T>(simd, panel, piece, to);
+                        let weight = &self.weight;
+                        weight.transform::<S, N, T>(simd, panel, piece, in_lanes, to);
                     }
                 }
                 self.multiply::<S, ROWS>(simd, piece, some.clone(), to, sums);
@@ -100,7 +102,7 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
                 }
             }
         }
-        SCRATCH.set([kernels, products]);
+        SCRATCH.set([kernels, products, ordered]);
     }
 
     /// Products of a piece, `(panels, tiles, points)`, added to those of the pieces before.

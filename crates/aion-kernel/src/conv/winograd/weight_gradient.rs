@@ -1,6 +1,7 @@
 //! The gradient of a convolution's weight, in tiles: the convolution's steps backwards. With
 //! `Y = Aᵀ (U ∘ V) A`, `dU` is the sum over tiles of `(A dY Aᵀ) ∘ V`, and the kernel's is `Gᵀ dU G`.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -18,10 +19,15 @@ use crate::product::{load, multiply};
 use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows, tile_shape};
 
 /// Memory for transformed inputs, and the fewest tiles that it takes.
-const INPUT_BYTES: usize = 32 << 20;
+const INPUT_BYTES: usize = 16 << 20;
 const LEAST_TILES: usize = 48;
 /// Tiles of rows of outputs that are transformed together: whole vectors on every machine.
 const GROUP: usize = 8;
+
+thread_local! {
+    /// Transformed inputs and gradients, kept for the next gradient that the thread begins.
+    static SCRATCH: Cell<[Aligned; 2]> = Cell::default();
+}
 
 /// # Shapes
 /// input `(batch, height, width, inputs)`, gradient of the output `(batch, height, width, outputs)` →
@@ -58,13 +64,14 @@ fn run<const N: usize, T: Tiling<N>>(
     let wave = (INPUT_BYTES / (4 * of_input))
         .max(LEAST_TILES)
         .min(grid.count());
-    let mut inputs = Aligned::zeros(wave * of_input);
-    let mut outputs = Aligned::zeros(wave * of_output);
+    let [mut kept_inputs, mut kept_outputs] = SCRATCH.take();
+    let inputs = kept_inputs.at_least(wave * of_input);
+    let outputs = kept_outputs.at_least(wave * of_output);
     let mut weight = vec![0.0; shape.outputs * shape.inputs * shape.kernel * shape.kernel];
     let target = Shared(weight.as_mut_ptr());
     for first in (0..grid.count()).step_by(wave) {
         let tiles = first..(first + wave).min(grid.count());
-        let inputs = &mut inputs.as_mut_slice()[..tiles.len() * of_input];
+        let inputs = &mut inputs[..tiles.len() * of_input];
         let chunk = inputs.len() / panels;
         inputs
             .par_chunks_exact_mut(chunk)
@@ -79,7 +86,7 @@ fn run<const N: usize, T: Tiling<N>>(
                     tiling: PhantomData,
                 });
             });
-        let outputs = &mut outputs.as_mut_slice()[..tiles.len() * of_output];
+        let outputs = &mut outputs[..tiles.len() * of_output];
         let chunk = outputs.len() / groups;
         outputs
             .par_chunks_exact_mut(chunk)
@@ -108,6 +115,7 @@ fn run<const N: usize, T: Tiling<N>>(
             });
         });
     }
+    SCRATCH.set([kept_inputs, kept_outputs]);
     weight
 }
 
