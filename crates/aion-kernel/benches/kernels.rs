@@ -79,6 +79,12 @@ fn kernels() -> Vec<Kernel> {
     ] {
         kernels.push(linear(rows, inputs, outputs));
     }
+    for [inputs, outputs] in [[768, 2304], [2048, 768]] {
+        kernels.push(linear_trained(1024, inputs, outputs));
+    }
+    for (side, channels, kernel) in [(24, 512, 3), (48, 256, 3), (96, 128, 3), (24, 512, 7)] {
+        kernels.push(convolution_trained(4, side, channels, kernel));
+    }
     for (batch, side, channels, kernel, stride) in [
         (1, 24, [512, 512], 3, 1),
         (8, 24, [512, 512], 3, 1),
@@ -114,6 +120,36 @@ fn linear(rows: usize, inputs: usize, outputs: usize) -> Kernel {
         name: format!("linear {rows} x {inputs} -> {outputs}"),
         operations: 2.0 * (rows * inputs * outputs) as f64,
         call: Box::new(move || drop(layer.forward(input.clone()))),
+    }
+}
+
+/// Forward and backward: three products.
+fn linear_trained(rows: usize, inputs: usize, outputs: usize) -> Kernel {
+    let device = Device::flex().autodiff();
+    let weights = Weights::seeded(1, &device);
+    let layer = Linear::new(&weights, inputs, outputs, false, Init::Normal(0.1));
+    let input: Tensor<2> = draw([rows, inputs]).autodiff().require_grad();
+    Kernel {
+        name: format!("linear trained {rows} x {inputs} -> {outputs}"),
+        operations: 6.0 * (rows * inputs * outputs) as f64,
+        call: Box::new(move || drop(layer.forward(input.clone()).sum().backward())),
+    }
+}
+
+/// Forward and backward: three convolutions.
+fn convolution_trained(batch: usize, side: usize, channels: usize, kernel: usize) -> Kernel {
+    let weights = Weights::seeded(1, &Device::flex().autodiff());
+    let layer = Conv2d::new(&weights, [channels; 2], kernel);
+    let input: Tensor<4> = draw([batch, side, side, channels]);
+    let input = input.autodiff().require_grad();
+    let pixels = batch * side * side * kernel * kernel;
+    Kernel {
+        name: format!("conv trained {kernel}x{kernel} {channels}, {batch} x {side}²"),
+        operations: 6.0 * (pixels * channels * channels) as f64,
+        call: Box::new(move || {
+            let output = layer.activated(input.clone(), Activation::Elu);
+            drop(output.sum().backward());
+        }),
     }
 }
 

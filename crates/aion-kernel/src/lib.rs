@@ -29,4 +29,5 @@ pub use activation::Activation;
 pub use attention::{Segments, attend, means, spread};
 pub use error::WeightsError;
 pub use init::Init;
+pub use memory::objects_abreast;
 pub use weights::{LoadReport, WeightNames, Weights};

@@ -7,6 +7,16 @@ use burn::backend::Flex;
 use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
+/// How many objects of a batch a network should work on together where objects do not depend on one
+/// another. On the CPU as many as there are threads, and two at least: the activations of more fall out
+/// of the caches, and those of fewer do not pay for reading the weights. Elsewhere all.
+pub fn objects_abreast(device: &Device) -> usize {
+    match *device == Device::flex() {
+        true => rayon::current_num_threads().max(2),
+        false => usize::MAX,
+    }
+}
+
 /// A tensor's memory, if it lies on the CPU and no gradient is wanted through it.
 #[derive(Debug, Clone)]
 pub(crate) struct HostTensor(FlexTensor);

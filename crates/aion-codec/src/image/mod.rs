@@ -15,7 +15,7 @@ pub use preprocess::{CROP, CompressedImage};
 
 use aion_data::{DataError, Image};
 use aion_kernel::layer::{Conv2d, convolve_with};
-use aion_kernel::{Init, Weights};
+use aion_kernel::{Init, Weights, objects_abreast};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -124,6 +124,13 @@ impl ImageCodec {
 
     /// Codes of a batch of compressed images, 576 each for the published configuration.
     pub fn encode(&self, images: &[CompressedImage], device: &Device) -> Vec<Vec<u16>> {
+        let groups = images.chunks(objects_abreast(device));
+        groups
+            .flat_map(|images| self.encode_together(images, device))
+            .collect()
+    }
+
+    fn encode_together(&self, images: &[CompressedImage], device: &Device) -> Vec<Vec<u16>> {
         let latent = self.latent(images, device).permute([0, 3, 1, 2]);
         let [_, channels, height, width] = latent.dims();
         let positions = height * width;
@@ -171,6 +178,18 @@ impl ImageCodec {
     /// # Errors
     /// A band is unknown.
     pub fn decode(
+        &self,
+        codes: &[&[u16]],
+        bands: &[Vec<String>],
+        device: &Device,
+    ) -> Result<Vec<Image>, DataError> {
+        let abreast = objects_abreast(device);
+        let groups = codes.chunks(abreast).zip(bands.chunks(abreast));
+        let images = groups.map(|(codes, bands)| self.decode_together(codes, bands, device));
+        Ok(images.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    fn decode_together(
         &self,
         codes: &[&[u16]],
         bands: &[Vec<String>],
