@@ -27,6 +27,12 @@ pub(crate) struct WinogradWeight<'a> {
     turned: bool,
 }
 
+/// Places of a point for the kernels of `inputs`: an odd number, so that points do not share their places
+/// in the caches.
+pub(super) fn point_kernels(inputs: usize) -> usize {
+    inputs | 1
+}
+
 impl<'a> WinogradWeight<'a> {
     /// In the published layout `(outputs, inputs, k, k)`.
     pub(crate) fn new(values: &'a [f32], shape: &ConvShape) -> Self {
@@ -51,33 +57,29 @@ impl<'a> WinogradWeight<'a> {
         self.shape.outputs.div_ceil(width)
     }
 
-    /// Kernels of a point as [`Self::transform`] writes them: an odd number, so that points do not share
-    /// their places in the caches.
-    pub(super) fn point_kernels(&self) -> usize {
-        self.shape.inputs | 1
-    }
-
     /// Values that [`Self::transform`] needs room for.
     pub(super) fn room(&self, width: usize) -> usize {
         INPUTS * self.shape.kernel * self.shape.kernel * width
     }
 
-    /// `G g Gᵀ` of a piece of all kernels of a panel: `(points, inputs, outputs of a panel)`.
+    /// `G g Gᵀ` of a piece of the kernels of a panel and of some inputs: `(points, inputs, outputs of a
+    /// panel)`, points being `stride` apart.
     #[inline(always)]
     pub(super) fn transform<S: Simd, const N: usize, T: Tiling<N>>(
         &self,
         simd: S,
-        panel: usize,
-        piece: usize,
+        [panel, piece]: [usize; 2],
+        all: Range<usize>,
         ordered: &mut [f32],
         to: &mut [Lanes<S>],
+        stride: usize,
     ) {
         let kernel = self.shape.kernel;
         let pieces = kernel.div_ceil(T::TAPS);
         let corner = [piece / pieces * T::TAPS, piece % pieces * T::TAPS];
         let lines = corner[0]..(corner[0] + T::TAPS).min(kernel);
-        for start in (0..self.shape.inputs).step_by(INPUTS) {
-            let inputs = start..(start + INPUTS).min(self.shape.inputs);
+        for start in all.clone().step_by(INPUTS) {
+            let inputs = start..(start + INPUTS).min(all.end);
             self.order::<S>(panel, inputs.clone(), &lines, ordered);
             let taps: &[Lanes<S>] = cast_slice(ordered);
             let of_input = taps.chunks_exact(lines.len() * kernel);
@@ -85,9 +87,9 @@ impl<'a> WinogradWeight<'a> {
                 let points = self.points::<S, N, T>(simd, taps, &lines, corner[1]);
                 let [first, second] = &points;
                 let points = first.as_flattened().iter().zip(second.as_flattened());
-                let to = to.chunks_exact_mut(self.point_kernels());
+                let to = to.chunks_exact_mut(stride);
                 for (to, (first, second)) in to.zip(points) {
-                    to[input] = [*first, *second];
+                    to[input - all.start] = [*first, *second];
                 }
             }
         }

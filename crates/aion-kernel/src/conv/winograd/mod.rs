@@ -34,9 +34,9 @@ const LEAST_INPUTS: usize = 16;
 /// Memory for transformed tiles: they should stay in the outer caches.
 const TILE_BYTES: usize = 8 << 20;
 /// Fewest and most tiles whose transforms are held at a time.
-const WAVE: [usize; 2] = [48, 240];
+const WAVE: [usize; 2] = [96, 144];
 /// Panels of outputs that a task works on together, and tasks a thread.
-const MOST_PANELS: usize = 2;
+const MOST_PANELS: usize = 1;
 const TASKS: usize = 2;
 
 thread_local! {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::kernels::WinogradWeight;
+use super::kernels::{WinogradWeight, point_kernels};
 use super::tiling::{OUT, Tiling, both_ways};
 use super::{Activation, TileGrid};
 use crate::aligned::Aligned;
@@ -15,8 +15,10 @@ use crate::memory::Shared;
 use crate::product::{add, load, multiply, store};
 use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
 
-/// Tiles of the product whose results are turned back together.
-const BLOCKS: usize = 12;
+/// Memory for transformed kernels: they are read for every tile, and should stay in a core's own caches.
+/// So inputs are taken some at a time, in multiples of what kernels are brought into lanes for.
+const KERNEL_BYTES: usize = 384 << 10;
+const SLAB: usize = 16;
 
 /// Some panels of outputs of some tiles.
 pub(super) struct Outputs<'a, const N: usize, T> {
@@ -62,82 +64,74 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
 
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
-        let kernels_len = N * N * self.weight.point_kernels();
         let width = VECTORS * S::F32_LANES;
         let blocks = self.tiles.len().div_ceil(ROWS);
         let panels = self.panels.len();
+        let channels = self.grid.shape.inputs;
+        let slab = KERNEL_BYTES / (4 * N * N * width * panels);
+        let slab = slab
+            .next_multiple_of(SLAB)
+            .min(channels.next_multiple_of(SLAB));
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
         let [mut kernels, mut products, mut ordered] = SCRATCH.take();
-        let to = kernels.at_least(panels * kernels_len * width);
-        let to: &mut [Lanes<S>] = cast_slice_mut(to);
+        let panel_kernels = N * N * point_kernels(slab);
+        let kernels_of = kernels.at_least(panels * panel_kernels * width);
+        let kernels_of: &mut [Lanes<S>] = cast_slice_mut(kernels_of);
+        let panel_sums = N * N * blocks * ROWS;
+        let sums = products.at_least(panels * panel_sums * width);
+        let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
         let in_lanes = ordered.at_least(self.weight.room(width));
-        let pieces = self.grid.pieces * self.grid.pieces;
-        // Products of pieces add up, so those of all tiles are kept; of one piece only some, in the
-        // nearer caches.
-        let step = if pieces == 1 {
-            blocks.min(BLOCKS)
-        } else {
-            blocks
-        };
-        let sums = products.at_least(panels * step * ROWS * N * N * width);
-        for start in (0..blocks).step_by(step) {
-            let some = start..(start + step).min(blocks);
-            let sums = &mut sums[..panels * some.len() * ROWS * N * N * width];
-            let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
-            for piece in 0..pieces {
-                if start == 0 {
-                    let places = to.chunks_exact_mut(kernels_len);
-                    for (panel, to) in self.panels.clone().zip(places) {
-                        let weight = &self.weight;
-                        weight.transform::<S, N, T>(simd, panel, piece, in_lanes, to);
-                    }
+        for piece in 0..self.grid.pieces * self.grid.pieces {
+            for start in (0..channels).step_by(slab) {
+                let inputs = start..(start + slab).min(channels);
+                let places = kernels_of.chunks_exact_mut(panel_kernels);
+                for (panel, to) in self.panels.clone().zip(places) {
+                    let (weight, inputs) = (&self.weight, inputs.clone());
+                    let stride = point_kernels(slab);
+                    weight.transform::<S, N, T>(simd, [panel, piece], inputs, in_lanes, to, stride);
                 }
-                self.multiply::<S, ROWS>(simd, piece, some.clone(), to, sums);
+                let stride = point_kernels(slab);
+                self.multiply::<S, ROWS>(simd, piece, inputs, kernels_of, stride, sums);
             }
-            let first = self.tiles.start + start * ROWS;
-            let places = sums.chunks_exact(some.len() * ROWS * N * N);
-            for (panel, sums) in self.panels.clone().zip(places) {
-                for (tile, points) in (first..self.tiles.end).zip(sums.chunks_exact(N * N)) {
-                    self.put(simd, tile, panel, points);
-                }
+        }
+        let places = sums.chunks_exact(panel_sums);
+        for (panel, sums) in self.panels.clone().zip(places) {
+            for (place, tile) in self.tiles.clone().enumerate() {
+                let points = sums[place..].iter().step_by(blocks * ROWS);
+                self.put(simd, tile, panel, points);
             }
         }
         SCRATCH.set([kernels, products, ordered]);
     }
 
-    /// Products of a piece, `(panels, tiles, points)`, added to those of the pieces before.
+    /// Products of some inputs of a piece, `(panels, points, tiles)`, added to those before.
     #[inline(always)]
     fn multiply<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
         piece: usize,
-        blocks: Range<usize>,
+        inputs: Range<usize>,
         kernels: &[Lanes<S>],
+        point_kernels: usize,
         products: &mut [Lanes<S>],
     ) {
-        let channels = self.grid.shape.inputs;
         let pieces = self.grid.pieces * self.grid.pieces;
+        let blocks = self.tiles.len().div_ceil(ROWS);
         let point_values = self.grid.point_values(ROWS);
-        let point_kernels = self.weight.point_kernels();
         let panel_len = products.len() / self.panels.len();
+        let first = piece == 0 && inputs.start == 0;
         for point in 0..N * N {
-            for (place, block) in blocks.clone().enumerate() {
+            for block in 0..blocks {
                 let at = ((block * pieces + piece) * N * N + point) * point_values;
                 let (rows, _) = self.forward[at..].as_chunks::<ROWS>();
-                let rows = &rows[..channels];
+                let rows = &rows[inputs.clone()];
                 for (panel, products) in products.chunks_exact_mut(panel_len).enumerate() {
                     let at = (panel * N * N + point) * point_kernels;
-                    let columns = &kernels[at..at + channels];
+                    let columns = &kernels[at..at + inputs.len()];
                     let sums = multiply::<S, ROWS>(simd, rows, columns);
-                    for (lane, sums) in sums.iter().enumerate() {
-                        let to = &mut products[(place * ROWS + lane) * N * N + point];
-                        for (to, sum) in to.iter_mut().zip(sums) {
-                            *to = if piece == 0 {
-                                *sum
-                            } else {
-                                simd.add_f32s(*to, *sum)
-                            };
-                        }
+                    let to = &mut products[(point * blocks + block) * ROWS..][..ROWS];
+                    for (to, sum) in to.iter_mut().zip(&sums) {
+                        *to = if first { *sum } else { add(simd, *to, *sum) };
                     }
                 }
             }
@@ -146,7 +140,13 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
 
     /// `Aᵀ m A` of a tile, bias and activation.
     #[inline(always)]
-    fn put<S: Simd>(&self, simd: S, tile: usize, panel: usize, points: &[Lanes<S>]) {
+    fn put<'s, S: Simd>(
+        &self,
+        simd: S,
+        tile: usize,
+        panel: usize,
+        points: impl Iterator<Item = &'s Lanes<S>> + Clone,
+    ) {
         let shape = &self.grid.shape;
         let width = VECTORS * S::F32_LANES;
         let column = panel * width;
@@ -154,7 +154,7 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         let mut pixels = [[[simd.splat_f32s(0.0); VECTORS]; OUT]; OUT];
         for vector in 0..VECTORS {
             let mut values = [[simd.splat_f32s(0.0); N]; N];
-            for (value, point) in values.as_flattened_mut().iter_mut().zip(points) {
+            for (value, point) in values.as_flattened_mut().iter_mut().zip(points.clone()) {
                 *value = point[vector];
             }
             let lines = both_ways(simd, &T::OUTPUT, &values);
