@@ -69,10 +69,15 @@ impl Right<'_> {
             Right::Plain(values, [_, columns]) => {
                 for (panel, to) in panels.zip(to.chunks_exact_mut(depths.len() * width)) {
                     let first = panel * width;
-                    let count = width.min(columns - first);
+                    let whole = first + width <= *columns;
                     for (to, depth) in to.chunks_exact_mut(width).zip(depths.clone()) {
-                        let from = &values[depth * columns + first..][..count];
-                        to[..count].copy_from_slice(from);
+                        let from = &values[depth * columns + first..(depth + 1) * columns];
+                        if whole {
+                            // Of a length that the compiler knows: a few moves, and no call.
+                            to.copy_from_slice(&from[..width]);
+                        } else {
+                            to[..from.len()].copy_from_slice(from);
+                        }
                     }
                 }
                 return;
