@@ -6,6 +6,7 @@ use aion_model::Preset;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
+use crate::data::fingerprint::Codecs;
 use crate::error::TrainError;
 use crate::masking::MaskConfig;
 use crate::optim::AdamWConfig;
@@ -74,7 +75,8 @@ pub enum CodecTask {
 pub struct ModelTask {
     /// A size by name. The modalities are those that occur in the training data.
     pub preset: String,
-    /// The checkpoint whose codecs turn observations into tokens.
+    /// The checkpoint whose codecs turn observations into tokens, and that files of tokens have to come
+    /// from. Without it the codecs of `save.checkpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codecs: Option<PathBuf>,
     /// What counts alike in the loss.
@@ -121,6 +123,10 @@ impl RunConfig {
         self.schedule.check()?;
         self.data.check()?;
         match (&self.codec, &self.model) {
+            (Some(_), None) if !self.data.tokens.is_empty() => {
+                let reason = "a codec learns from measurements: `survey` or `simulated`";
+                Err(TrainError::config("data.tokens", reason))
+            }
             (Some(codec), None) => codec.check(),
             (None, Some(model)) => model.check(),
             _ => {
@@ -154,6 +160,14 @@ impl CodecTask {
 }
 
 impl ModelTask {
+    /// The codecs that tokens have to come from, in a run that saves to `checkpoint`.
+    pub fn token_codecs(&self, checkpoint: &Path) -> Codecs {
+        match &self.codecs {
+            Some(folder) => Codecs::Of(folder.clone()),
+            None => Codecs::Beside(checkpoint.to_owned()),
+        }
+    }
+
     /// The size.
     ///
     /// # Errors
@@ -261,6 +275,7 @@ mod tests {
             "codec/tiny-numbers",
             "codec/tiny-image",
             "codec/tiny-spectrum",
+            "pretrain/smoke",
             "pretrain/tiny",
         ] {
             RunConfig::read(&configs.join(format!("{name}.toml"))).expect(name);

@@ -10,6 +10,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod fit;
+pub mod mask_report;
 pub mod masking;
 pub mod metrics;
 pub mod optim;
@@ -22,7 +23,9 @@ pub mod trainer;
 
 pub use config::RunConfig;
 pub use data::is_held_out;
+pub use data::leakage;
 pub use error::TrainError;
+pub use mask_report::mask_report;
 pub use metrics::Progress;
 pub use run::{Event, Summary, run};
 pub use step::{Step, StepLoss};

@@ -12,6 +12,10 @@ pub enum Purpose {
     Order,
     /// The choice of input and target tokens.
     Mask,
+    /// The sets that samples come from.
+    Mixture,
+    /// The masks of the validation pass.
+    Validation,
 }
 
 /// The generator for `position` (a sample of the run, an epoch).
@@ -19,6 +23,8 @@ pub fn stream(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
     let salt = match purpose {
         Purpose::Order => 0x6f72_6465_7200_0000,
         Purpose::Mask => 0x6d61_736b_0000_0000,
+        Purpose::Mixture => 0x6d69_7874_7572_6500,
+        Purpose::Validation => 0x7661_6c69_6461_7465,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ salt);
     rng.set_stream(position);

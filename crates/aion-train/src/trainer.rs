@@ -42,6 +42,9 @@ pub struct LoopConfig {
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_every")]
     pub checkpoint_every: u64,
+    /// Steps between passes over the validation part; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate_every: Option<u64>,
 }
 
 fn one() -> u64 {
@@ -57,6 +60,12 @@ fn checkpoint_every() -> u64 {
 }
 
 impl LoopConfig {
+    /// Whether a validation pass follows this step.
+    fn validates(&self, step: u64) -> bool {
+        let every = |every: u64| step.is_multiple_of(every) || step == self.steps;
+        self.validate_every.is_some_and(every)
+    }
+
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         for (key, value) in [
             ("run.steps", self.steps),
@@ -64,6 +73,7 @@ impl LoopConfig {
             ("run.accumulate", self.accumulate),
             ("run.log_every", self.log_every),
             ("run.checkpoint_every", self.checkpoint_every),
+            ("run.validate_every", self.validate_every.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(TrainError::config(key, "is 0, expected at least 1"));
@@ -132,6 +142,11 @@ impl Trainer<'_> {
             let (learning_rate, gradient_norm);
             (state, learning_rate, gradient_norm) = self.advance(task, state, &mut means)?;
             let done = state.step == self.run.steps;
+            if self.run.validates(state.step) {
+                for (name, value) in task.validate(&state.model.valid())? {
+                    means.add(&name, value);
+                }
+            }
             if state.step.is_multiple_of(self.run.log_every) || done {
                 let examples = (state.step - since.1) * self.run.batch * self.run.accumulate;
                 let seconds = since.0.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aion_train::data::token_index::TokenCounts;
 use aion_train::{Event, Progress, RunConfig, Summary, run as train};
 use clap::{Args as ClapArgs, ValueEnum};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -105,7 +106,11 @@ impl Display {
 
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Data { survey, examples } => {
+            Event::Data {
+                survey,
+                tokens,
+                examples,
+            } => {
                 let text = format!(
                     "{examples} examples a round; survey objects: {} used, {} held out, {} refused",
                     survey.used,
@@ -113,6 +118,9 @@ impl Display {
                     survey.refused.len()
                 );
                 self.say(text);
+                for set in tokens {
+                    self.say(tokens_line(set));
+                }
                 for reason in &survey.refused {
                     self.say(format!("refused: {reason}"));
                 }
@@ -146,6 +154,27 @@ impl Display {
     fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// One set of tokens.
+fn tokens_line(set: &TokenCounts) -> String {
+    let mut line = format!(
+        "tokens of {}: {} to train, {} to validate, {} to test",
+        set.paths.join(", "),
+        set.train,
+        set.validation,
+        set.test
+    );
+    if set.without_position > 0 {
+        line += &format!("; {} placed by identifier", set.without_position);
+    }
+    if set.unsigned > 0 {
+        line += &format!(
+            "; {} of {} files do not say which codecs made them",
+            set.unsigned, set.files
+        );
+    }
+    line
 }
 
 fn describe(progress: &Progress) -> String {

@@ -24,6 +24,7 @@ fn settings(output: &Path) -> LoopConfig {
         start: None,
         log_every: 10,
         checkpoint_every: 25,
+        validate_every: None,
     }
 }
 
