@@ -107,7 +107,7 @@ fn runs_resume_exactly_and_report_every_loss() {
             .losses
             .keys()
             .filter(|name| name.starts_with("validation/"));
-        assert!(named.count() >= 4, "{:?}", report.losses);
+        assert!(named.count() >= 3, "{:?}", report.losses);
     }
     let (before, after) = (&reports[1].losses, &reports[2].losses);
     assert!(after["validation/mean/token"] < before["validation/mean/token"]);
@@ -151,7 +151,7 @@ fn masks_of_all_samplers_are_reported() {
     }
     // What AION's sampler is for: budgets that are full.
     assert!(
-        found[1].input.full > 0.9 && found[0].input.full < 0.7,
+        found[1].input.full > 0.6 && found[0].input.full < 0.3,
         "{found:?}"
     );
 }
