@@ -163,8 +163,8 @@ impl ModelTask {
     /// The codecs that tokens have to come from, in a run that saves to `checkpoint`.
     pub fn token_codecs(&self, checkpoint: &Path) -> Codecs {
         match &self.codecs {
-            Some(folder) => Codecs::Of(folder.clone()),
-            None => Codecs::Beside(checkpoint.to_owned()),
+            Some(folder) if folder != checkpoint => Codecs::Of(folder.clone()),
+            _ => Codecs::Beside(checkpoint.to_owned()),
         }
     }
 
@@ -256,6 +256,36 @@ mod tests {
                 "mask.target_beta",
                 "[save]",
                 "[model.mask]\ntarget_beta = [0.5, 9.0]\n[save]",
+            ),
+            (
+                "mask.dirichlet_alphas",
+                "[save]",
+                "[model.mask]\ndirichlet_alphas = []\n[save]",
+            ),
+            (
+                "sampler",
+                "[save]",
+                "[model.mask]\nsampler = \"magic\"\n[save]",
+            ),
+            (
+                "data.split.nside",
+                "[model]",
+                "[data.split]\nnside = 12\n[model]",
+            ),
+            (
+                "data.tokens.weight",
+                "[model]",
+                "[[data.tokens]]\npaths = [\"a\"]\nweight = -1.0\n[model]",
+            ),
+            (
+                "data.tokens",
+                "[model]\n            preset = \"tiny\"",
+                "[[data.tokens]]\npaths = [\"a\"]\n[codec]\nkind = \"numbers\"\nsample = 9",
+            ),
+            (
+                "run.validate_every",
+                "batch = 2",
+                "batch = 2\nvalidate_every = 0",
             ),
             (
                 "mask.input_budget",

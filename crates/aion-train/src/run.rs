@@ -180,7 +180,10 @@ impl Run<'_> {
         };
         let seed = config.run.seed;
         let data = TokenData::new(&config.data, (encoded, &indexes), &task.mask, seed)?;
-        self.data(self.survey.clone(), data.training.len());
+        self.examples = data.training.len();
+        if !self.tokens.is_empty() {
+            self.data(self.survey.clone(), self.examples);
+        }
         let model_config = restrict(task.preset()?.config(), &data.modalities);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;

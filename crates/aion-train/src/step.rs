@@ -29,8 +29,7 @@ pub trait Step {
     ///
     /// # Errors
     /// The examples do not fit the model.
-    fn validate(&self, model: &Self::Model) -> Result<Vec<(String, f64)>, TrainError> {
-        let _ = model;
+    fn validate(&self, _model: &Self::Model) -> Result<Vec<(String, f64)>, TrainError> {
         Ok(Vec::new())
     }
 }

@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use aion_data::TokenRow;
 use aion_data::crossmatch::Places;
 use aion_data::sky::{ARCSEC, UnitVector, coarser, healpix29, unit_vector};
 use aion_data::token_files::TokenReader;
+use aion_data::{DataError, TokenRow};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::files::token_files;
 use super::split::{Part, SplitConfig};
+use super::{DataConfig, TokenSource};
 use crate::error::TrainError;
 
 /// Leaks that are listed; more are counted.
@@ -99,8 +100,8 @@ impl Leakage {
 ///
 /// # Errors
 /// See [`token_files`].
-pub fn sets_of(name: &str, config: &super::DataConfig) -> Result<Vec<CheckedSet>, TrainError> {
-    let set = |source: &super::TokenSource| {
+pub fn sets_of(name: &str, config: &DataConfig) -> Result<Vec<CheckedSet>, TrainError> {
+    let set = |source: &TokenSource| {
         Ok(CheckedSet {
             name: format!("{name}: {}", source.paths.join(", ")),
             files: token_files("data.tokens.paths", &source.paths)?,
@@ -137,13 +138,15 @@ pub fn check(sets: &[CheckedSet], radius: f64) -> Result<Leakage, TrainError> {
     let mut pairs: BTreeMap<(usize, usize), u64> = BTreeMap::new();
     for found in found? {
         report.sets[found.set].train += found.train;
+        report.sets[found.set].without_position += found.without_position;
         report.cells.extend(found.cells);
-        for (other, leak) in found.leaks {
-            *pairs.entry((found.set, other)).or_default() += 1;
-            if report.examples.len() < LISTED {
-                report.examples.push(leak);
-            }
+        for (held, count) in found.leaks {
+            *pairs.entry((found.set, held)).or_default() += count;
         }
+        let room = LISTED - report.examples.len();
+        report
+            .examples
+            .extend(found.examples.into_iter().take(room));
     }
     report.objects = pairs.values().sum();
     let name = |set: usize| sets[set].name.clone();
@@ -194,32 +197,39 @@ struct HeldOut {
     cells: HashSet<i64>,
 }
 
-/// What one file trains on, and what of it is held out elsewhere, in which set.
+/// What one file trains on, and what of it is held out elsewhere.
+#[derive(Default)]
 struct Found {
     set: usize,
     train: u64,
-    leaks: Vec<(usize, Leak)>,
+    without_position: u64,
+    /// Number of leaks by the set that holds out.
+    leaks: BTreeMap<usize, u64>,
+    examples: Vec<Leak>,
     cells: BTreeSet<i64>,
+}
+
+/// The rows of all sets that are held out, each with its set.
+fn held_rows(sets: &[CheckedSet]) -> Result<Vec<(usize, TokenRow)>, TrainError> {
+    let read = |(set, path): (usize, &PathBuf)| -> Result<Vec<(usize, TokenRow)>, DataError> {
+        let mut held = Vec::new();
+        for row in TokenReader::open_identities(path)? {
+            let row = row?;
+            if !trains(&sets[set], &row) {
+                held.push((set, row));
+            }
+        }
+        Ok(held)
+    };
+    let rows: Result<Vec<_>, DataError> = files(sets).into_par_iter().map(read).collect();
+    Ok(rows?.into_iter().flatten().collect())
 }
 
 impl HeldOut {
     /// Reads the held-out objects of all sets, and counts them in `parts`.
     fn read(sets: &[CheckedSet], order: u8, parts: &mut [SetParts]) -> Result<Self, TrainError> {
-        let read = |(set, path): (usize, &PathBuf)| {
-            let held = |row: &Result<TokenRow, _>| {
-                row.as_ref().map_or(true, |row| !trains(&sets[set], row))
-            };
-            let rows: Result<Vec<TokenRow>, _> =
-                TokenReader::open_identities(path)?.filter(held).collect();
-            rows.map(|rows| (set, rows))
-        };
-        let rows: Result<Vec<_>, aion_data::DataError> =
-            files(sets).into_par_iter().map(read).collect();
         let (mut objects, mut directions, mut cells) = (Vec::new(), Vec::new(), HashSet::new());
-        for (set, row) in rows?
-            .into_iter()
-            .flat_map(|(set, rows)| rows.into_iter().map(move |row| (set, row)))
-        {
+        for (set, row) in held_rows(sets)? {
             let cell = cell29(&row);
             cells.extend(cell.map(|cell| coarser(cell, order)));
             directions.push(direction(&row).unwrap_or([f64::NAN; 3]));
@@ -231,12 +241,15 @@ impl HeldOut {
                 placed: cell.is_some(),
             });
         }
-        let by_id = objects.iter().enumerate();
+        let names = |placed: bool| {
+            let objects = objects.iter().enumerate();
+            let objects = objects.filter(move |(_, object)| object.placed == placed);
+            objects.map(|(place, object)| (object.id.clone(), place))
+        };
         Ok(HeldOut {
             names: sets.iter().map(|set| set.name.clone()).collect(),
-            by_id: by_id
-                .map(|(place, object)| (object.id.clone(), place))
-                .collect(),
+            // Of several objects of one name, one without a position, which only its name tells.
+            by_id: names(true).chain(names(false)).collect(),
             places: Places::new(&directions)?,
             objects,
             order,
@@ -254,30 +267,31 @@ impl HeldOut {
     ) -> Result<Found, TrainError> {
         let mut found = Found {
             set: number,
-            train: 0,
-            leaks: Vec::new(),
-            cells: BTreeSet::new(),
+            ..Found::default()
         };
         for row in TokenReader::open_identities(path)? {
             let row = row?;
             if !trains(set, &row) {
                 continue;
             }
-            found.train += 1;
             let cell = cell29(&row).map(|cell| coarser(cell, self.order));
-            found
-                .cells
-                .extend(cell.filter(|cell| self.cells.contains(cell)));
-            if let Some((place, separation)) = self.same(&row, radius) {
-                let held = &self.objects[place];
-                let leak = Leak {
+            found.train += 1;
+            found.without_position += u64::from(cell.is_none());
+            let shared = cell.filter(|cell| self.cells.contains(cell));
+            found.cells.extend(shared);
+            let Some((place, separation)) = self.same(&row, radius) else {
+                continue;
+            };
+            let held = &self.objects[place];
+            *found.leaks.entry(held.set).or_default() += 1;
+            if found.examples.len() < LISTED {
+                found.examples.push(Leak {
                     train_set: set.name.clone(),
                     train_object: row.id,
                     held_out_set: self.names[held.set].clone(),
                     held_out_object: held.id.clone(),
                     separation_arcsec: separation.map(|angle| angle * ARCSEC),
-                };
-                found.leaks.push((held.set, leak));
+                });
             }
         }
         Ok(found)
