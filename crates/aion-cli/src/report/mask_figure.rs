@@ -13,7 +13,7 @@ const HISTOGRAM: u32 = 260;
 const ROW: u32 = 18;
 /// Room for the axis below the rows, and for names beside them, pixels.
 const AXIS: u32 = 52;
-const NAMES: u32 = 100;
+const NAMES: u32 = 116;
 const COLOURS: [RGBColor; 3] = [BLUE, RED, TEAL];
 
 /// Draws the statistics of at most three samplers as SVG.

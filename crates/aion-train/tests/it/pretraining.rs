@@ -68,7 +68,9 @@ fn runs_resume_exactly_and_report_every_loss() {
     let folder = tempfile::tempdir().expect("a folder");
     let weights = |config: &RunConfig| {
         let file = "checkpoints/step-00000006/model.safetensors";
-        std::fs::read(config.run.output.join(file)).expect("a checkpoint")
+        let bytes = std::fs::read(config.run.output.join(file)).expect("a checkpoint");
+        let header = bytes.first_chunk().expect("a header's length");
+        bytes[8 + u64::from_le_bytes(*header) as usize..].to_vec()
     };
     let straight = config(folder.path(), "straight", "");
     let summary = train(&straight, false, 100).expect("runs");
@@ -81,7 +83,7 @@ fn runs_resume_exactly_and_report_every_loss() {
     let halting = config(folder.path(), "halting", "");
     assert!(train(&halting, false, 2).expect("runs").stopped);
     train(&halting, true, 100).expect("resumes");
-    assert_eq!(weights(&straight), weights(&halting));
+    assert!(weights(&straight) == weights(&halting));
 
     let reports = log(&straight);
     let losses = |report: &Progress| report.losses.clone();
