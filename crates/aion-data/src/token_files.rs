@@ -44,6 +44,8 @@ const ABSENT: i64 = -1;
 pub struct TokenReader {
     metadata: TokenMetadata,
     len: usize,
+    modalities: Vec<ModalityId>,
+    largest: BTreeMap<ModalityId, i64>,
     rows: Box<dyn Iterator<Item = Result<TokenRow>> + Send>,
 }
 
@@ -66,10 +68,22 @@ impl TokenReader {
     /// As [`TokenReader::open`].
     pub fn open_rows(path: &Path, rows: Range<u64>) -> Result<Self> {
         let place = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
-        let rows = place(rows.start)..place(rows.end);
+        Self::open_part(path, place(rows.start)..place(rows.end), Part::Whole)
+    }
+
+    /// Opens the file at `path` to read identifiers and positions alone: its rows have no tokens, and
+    /// columns of tokens are not read.
+    ///
+    /// # Errors
+    /// As [`TokenReader::open`].
+    pub fn open_identities(path: &Path) -> Result<Self> {
+        Self::open_part(path, 0..usize::MAX, Part::Identity)
+    }
+
+    fn open_part(path: &Path, rows: Range<usize>, part: Part) -> Result<Self> {
         match OutputFormat::of(path)? {
-            OutputFormat::Safetensors => tensors::open(path, rows),
-            OutputFormat::Parquet => parquet::open(path, rows),
+            OutputFormat::Safetensors => tensors::open(path, rows, part),
+            OutputFormat::Parquet => parquet::open(path, rows, part),
             OutputFormat::Csv | OutputFormat::Fits => Err(no_tokens(path)),
         }
     }
@@ -77,6 +91,17 @@ impl TokenReader {
     /// The file's metadata.
     pub fn metadata(&self) -> &TokenMetadata {
         &self.metadata
+    }
+
+    /// The modalities that the file has columns of, in registry order.
+    pub fn modalities(&self) -> &[ModalityId] {
+        &self.modalities
+    }
+
+    /// The largest token of each modality, where the file states it without being read: Parquet's
+    /// statistics do, and a sequence's padding hides it.
+    pub fn largest(&self) -> &BTreeMap<ModalityId, i64> {
+        &self.largest
     }
 
     /// Number of objects in the whole file; never 0.
@@ -87,6 +112,15 @@ impl TokenReader {
     pub fn len(&self) -> usize {
         self.len
     }
+}
+
+/// What is read of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Everything.
+    Whole,
+    /// Identifier and position.
+    Identity,
 }
 
 impl Iterator for TokenReader {

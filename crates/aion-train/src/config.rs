@@ -6,6 +6,7 @@ use aion_model::Preset;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
+use crate::data::fingerprint::Codecs;
 use crate::error::TrainError;
 use crate::lora::LoraConfig;
 use crate::masking::MaskConfig;
@@ -82,7 +83,8 @@ pub enum CodecTask {
 pub struct ModelTask {
     /// A size by name. The modalities are those that occur in the training data.
     pub preset: String,
-    /// The checkpoint whose codecs turn observations into tokens.
+    /// The checkpoint whose codecs turn observations into tokens, and that files of tokens have to come
+    /// from. Without it the codecs of `save.checkpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codecs: Option<PathBuf>,
     /// What counts alike in the loss.
@@ -140,6 +142,10 @@ impl RunConfig {
             lora.check()?;
         }
         match (&self.codec, &self.model) {
+            (Some(_), None) if !self.data.tokens.is_empty() => {
+                let reason = "a codec learns from measurements: `survey` or `simulated`";
+                Err(TrainError::config("data.tokens", reason))
+            }
             (Some(codec), None) => codec.check(),
             (None, Some(model)) => model.check(),
             _ => {
@@ -173,6 +179,14 @@ impl CodecTask {
 }
 
 impl ModelTask {
+    /// The codecs that tokens have to come from, in a run that saves to `checkpoint`.
+    pub fn token_codecs(&self, checkpoint: &Path) -> Codecs {
+        match &self.codecs {
+            Some(folder) if folder != checkpoint => Codecs::Of(folder.clone()),
+            _ => Codecs::Beside(checkpoint.to_owned()),
+        }
+    }
+
     /// The size.
     ///
     /// # Errors
@@ -263,6 +277,36 @@ mod tests {
                 "[model.mask]\ntarget_beta = [0.5, 9.0]\n[save]",
             ),
             (
+                "mask.dirichlet_alphas",
+                "[save]",
+                "[model.mask]\ndirichlet_alphas = []\n[save]",
+            ),
+            (
+                "sampler",
+                "[save]",
+                "[model.mask]\nsampler = \"magic\"\n[save]",
+            ),
+            (
+                "data.split.nside",
+                "[model]",
+                "[data.split]\nnside = 12\n[model]",
+            ),
+            (
+                "data.tokens.weight",
+                "[model]",
+                "[[data.tokens]]\npaths = [\"a\"]\nweight = -1.0\n[model]",
+            ),
+            (
+                "data.tokens",
+                "[model]\n            preset = \"tiny\"",
+                "[[data.tokens]]\npaths = [\"a\"]\n[codec]\nkind = \"numbers\"\nsample = 9",
+            ),
+            (
+                "run.validate_every",
+                "batch = 2",
+                "batch = 2\nvalidate_every = 0",
+            ),
+            (
                 "mask.input_budget",
                 "[save]",
                 "[model.mask]\ninput_budget = 0\n[save]",
@@ -280,6 +324,7 @@ mod tests {
             "codec/tiny-numbers",
             "codec/tiny-image",
             "codec/tiny-spectrum",
+            "pretrain/smoke",
             "pretrain/tiny",
             "codec/smoke-image",
             "codec/smoke-spectrum",

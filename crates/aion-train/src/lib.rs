@@ -14,6 +14,7 @@ pub mod fit;
 pub mod gradients;
 pub mod log;
 pub mod lora;
+pub mod mask_report;
 pub mod masking;
 pub mod memory;
 pub mod metrics;
@@ -29,7 +30,9 @@ pub mod trainer;
 
 pub use config::RunConfig;
 pub use data::is_held_out;
+pub use data::leakage;
 pub use error::TrainError;
+pub use mask_report::mask_report;
 pub use metrics::Progress;
 pub use run::{Event, Summary, run};
 pub use step::{Step, StepLoss};

@@ -1,93 +1,28 @@
 //! Masked pretraining of the transformer: predict some tokens from others (paper §4).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use aion_codec::CodecSet;
-use aion_data::{ModalityId, Object, ObjectTokens};
+use aion_data::{ModalityId, ObjectTokens};
 use aion_model::{Transformer, Visible, VisibleTokens};
+use rayon::prelude::*;
 
 use crate::config::Balance;
-use crate::data::{Examples, shuffled};
+use crate::data::mixture::Mixture;
 use crate::error::TrainError;
-use crate::masking::{ByModality, MaskConfig};
+use crate::masking::{ByModality, MaskConfig, counts};
 use crate::random::{Purpose, stream};
 use crate::step::{Step, StepLoss};
 
-/// Objects tokenised at once.
-const CHUNK: u64 = 32;
-
-/// The tokens of every object of a training set that something can be learned from.
-#[derive(Debug, Clone)]
-pub struct TokenSet {
-    objects: Vec<ObjectTokens>,
-}
-
-impl TokenSet {
-    /// Tokenises a training set; modalities without a codec are left out. `report` is told how many
-    /// objects are done, and stops the work by returning false; there is no set then.
-    ///
-    /// # Errors
-    /// A codec cannot be opened, or no object has enough tokens.
-    pub fn encode(
-        examples: &Examples<Object>,
-        codecs: &CodecSet,
-        mask: &MaskConfig,
-        report: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Option<Self>, TrainError> {
-        let mut objects = Vec::new();
-        for start in (0..examples.len()).step_by(CHUNK as usize) {
-            let end = (start + CHUNK).min(examples.len());
-            let mut chunk: Vec<Object> = (start..end).filter_map(|i| examples.get(i)).collect();
-            for object in &mut chunk {
-                object.measurements.retain(|id, _| codecs.has(*id));
-            }
-            let encoded = codecs.encode(&chunk)?;
-            objects.extend(encoded.into_iter().flatten().map(|encoded| encoded.tokens));
-            if !report(end) {
-                return Ok(None);
-            }
-        }
-        Self::new(objects, mask).map(Some)
-    }
-
-    /// Keeps the objects that a mask can be drawn for.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn new(mut objects: Vec<ObjectTokens>, mask: &MaskConfig) -> Result<Self, TrainError> {
-        objects.retain(|tokens| {
-            let mut rng = stream(0, Purpose::Mask, 0);
-            mask.draw(&counts(tokens), &mut rng).is_some()
-        });
-        if objects.is_empty() {
-            let reason = "no object has tokens to predict from others";
-            return Err(TrainError::NoData(reason.to_owned()));
-        }
-        Ok(TokenSet { objects })
-    }
-
-    /// Number of objects.
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// Whether there is none; never, as construction refuses that.
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-    }
-
-    /// The modalities that occur.
-    pub fn modalities(&self) -> BTreeSet<ModalityId> {
-        let ids = self.objects.iter().flat_map(|tokens| tokens.keys());
-        ids.copied().collect()
-    }
-}
+/// What the encoder is shown of each object, and what is to be predicted.
+pub type Masked = (Vec<VisibleTokens>, Vec<VisibleTokens>);
 
 /// The task.
 #[derive(Debug)]
 pub struct Pretraining {
     /// What is learned from.
-    pub tokens: TokenSet,
+    pub examples: Mixture,
+    /// What is watched.
+    pub validation: Validation,
     /// How masks are drawn.
     pub mask: MaskConfig,
     /// What counts alike in the loss.
@@ -100,39 +35,38 @@ pub struct Pretraining {
 
 impl Step for Pretraining {
     type Model = Transformer;
-    type Batch = (Vec<VisibleTokens>, Vec<VisibleTokens>);
+    type Batch = Masked;
 
-    fn batch(&self, position: u64) -> Result<Self::Batch, TrainError> {
-        let objects = &self.tokens.objects;
+    fn batch(&self, position: u64) -> Result<Masked, TrainError> {
         let samples = position * self.batch..(position + 1) * self.batch;
-        let pairs = samples.filter_map(|sample| {
-            let index = shuffled(self.seed, sample, objects.len() as u64);
-            let tokens = objects.get(index as usize)?;
+        let objects: Result<Vec<(u64, ObjectTokens)>, TrainError> = samples
+            .map(|sample| Ok((sample, self.examples.get(sample)?)))
+            .collect();
+        let masked = |(sample, tokens): (u64, ObjectTokens)| {
             let mut rng = stream(self.seed, Purpose::Mask, sample);
-            let mask = self.mask.draw(&counts(tokens), &mut rng)?;
-            Some((pick(tokens, &mask.input), pick(tokens, &mask.target)))
-        });
-        Ok(pairs.unzip())
+            let mask = self.mask.draw(&counts(&tokens), &mut rng)?;
+            Some((pick(&tokens, &mask.input), pick(&tokens, &mask.target)))
+        };
+        Ok(objects?.into_par_iter().filter_map(masked).unzip())
     }
 
-    fn loss(
-        &self,
-        model: &Transformer,
-        (shown, hidden): Self::Batch,
-    ) -> Result<StepLoss, TrainError> {
+    fn loss(&self, model: &Transformer, (shown, hidden): Masked) -> Result<StepLoss, TrainError> {
+        let objects = hidden.len();
         let loss = model.loss(&shown, &hidden)?;
-        let mean = |(sum, count): (f64, usize)| sum / count as f64;
-        let targets: usize = loss.by_modality.values().map(|(_, count)| count).sum();
         let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
-        let terms = loss.by_modality.into_iter();
+        let mut sums = Sums::default();
+        sums.add(&loss.by_modality);
+        let mut terms = sums.means("");
+        let (sum, targets) = sums.total();
+        // The paper divides by the budget, whether targets fill it or not.
+        let budget = (objects * self.mask.target_budget) as f64;
+        terms.push(("mean/budget".to_owned(), sum / budget));
         Ok(StepLoss {
             total: match self.balance {
                 Balance::Token => loss.mean,
                 Balance::Modality => loss.balanced,
             },
-            terms: terms
-                .map(|(id, sums)| (id.to_string(), mean(sums)))
-                .collect(),
+            terms,
             weight: match self.balance {
                 Balance::Token => targets as f64,
                 Balance::Modality => 1.0,
@@ -140,11 +74,96 @@ impl Step for Pretraining {
             tokens: (seen + targets) as u64,
         })
     }
+
+    fn validate(&self, model: &Transformer) -> Result<Vec<(String, f64)>, TrainError> {
+        self.validation.losses(model)
+    }
 }
 
-fn counts(tokens: &ObjectTokens) -> ByModality<usize> {
-    let present = tokens.iter().filter(|(_, tokens)| !tokens.is_empty());
-    present.map(|(id, tokens)| (*id, tokens.len())).collect()
+/// Objects with masks that stay the same, so that losses at different steps can be compared.
+#[derive(Debug, Default)]
+pub struct Validation {
+    batches: Vec<Masked>,
+}
+
+impl Validation {
+    /// Draws the masks of the first `objects` samples of a stream, or of one round if it has fewer, in
+    /// batches of `batch`.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn new(
+        examples: &Mixture,
+        mask: &MaskConfig,
+        (objects, batch, seed): (u64, u64, u64),
+    ) -> Result<Self, TrainError> {
+        let mut masked = Vec::new();
+        for sample in 0..objects.min(examples.len()) {
+            let tokens = examples.get(sample)?;
+            let mut rng = stream(seed, Purpose::Validation, sample);
+            let mask = mask.draw(&counts(&tokens), &mut rng);
+            let pair = |mask: crate::masking::Mask| {
+                (pick(&tokens, &mask.input), pick(&tokens, &mask.target))
+            };
+            masked.extend(mask.map(pair));
+        }
+        let batches = masked.chunks(batch.max(1) as usize);
+        Ok(Validation {
+            batches: batches.map(|batch| batch.iter().cloned().unzip()).collect(),
+        })
+    }
+
+    /// Whether there is nothing to look at.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Cross-entropy on all objects, nats: `validation/<modality>`, and the means over tokens and
+    /// modalities. Gradients are not kept.
+    ///
+    /// # Errors
+    /// The objects do not fit the model.
+    pub fn losses(&self, model: &Transformer) -> Result<Vec<(String, f64)>, TrainError> {
+        let mut sums = Sums::default();
+        for (shown, hidden) in &self.batches {
+            sums.add(&model.loss(shown, hidden)?.by_modality);
+        }
+        Ok(sums.means("validation/"))
+    }
+}
+
+/// Sums of cross-entropy and numbers of tokens.
+#[derive(Debug, Default)]
+struct Sums(BTreeMap<ModalityId, (f64, usize)>);
+
+impl Sums {
+    fn add(&mut self, sums: &BTreeMap<ModalityId, (f64, usize)>) {
+        for (id, (sum, count)) in sums {
+            let total = self.0.entry(*id).or_default();
+            *total = (total.0 + sum, total.1 + count);
+        }
+    }
+
+    fn total(&self) -> (f64, usize) {
+        let add = |a: (f64, usize), b: &(f64, usize)| (a.0 + b.0, a.1 + b.1);
+        self.0.values().fold((0.0, 0), add)
+    }
+
+    /// The mean of each modality, over all tokens (`mean/token`), and over modalities (`mean/modality`).
+    fn means(&self, prefix: &str) -> Vec<(String, f64)> {
+        let mean = |(sum, count): (f64, usize)| sum / count as f64;
+        let each = self.0.iter().map(|(id, sums)| (id.key(), mean(*sums)));
+        let modalities = each.clone().map(|(_, mean)| mean).sum::<f64>() / self.0.len() as f64;
+        let all = [
+            ("mean/token", mean(self.total())),
+            ("mean/modality", modalities),
+        ];
+        let named = each.chain(all);
+        named
+            .map(|(name, value)| (format!("{prefix}{name}"), value))
+            .filter(|(_, value)| value.is_finite())
+            .collect()
+    }
 }
 
 /// The tokens at some positions.

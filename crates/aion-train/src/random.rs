@@ -14,6 +14,10 @@ pub enum Purpose {
     Mask,
     /// First values of low-rank adapters.
     Adapter,
+    /// The sets that samples come from.
+    Mixture,
+    /// The masks of the validation pass.
+    Validation,
 }
 
 /// The generator for `position` (a sample of the run, an epoch).
@@ -22,6 +26,8 @@ pub fn stream(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
         Purpose::Order => 0x6f72_6465_7200_0000,
         Purpose::Mask => 0x6d61_736b_0000_0000,
         Purpose::Adapter => 0x6c6f_7261_0000_0000,
+        Purpose::Mixture => 0x6d69_7874_7572_6500,
+        Purpose::Validation => 0x7661_6c69_6461_7465,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ salt);
     rng.set_stream(position);

@@ -1,5 +1,6 @@
 //! A run file from start to end: data, task, loop, saved result.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use aion_codec::CodecSet;
 use aion_codec::image::{ImageCodec, ImageConfig};
 use aion_codec::spectrum::{SpectrumCodec, SpectrumConfig};
-use aion_data::Kind;
+use aion_data::{Kind, ModalityId};
 use aion_kernel::{WeightNames, Weights};
 use aion_model::{ModelConfig, Transformer};
 use burn::module::Module;
@@ -17,11 +18,15 @@ use serde::Serialize;
 use crate::checkpoint::Checkpoint;
 use crate::codec_step::{CodecData, ImageStep, SpectrumStep};
 use crate::config::{CodecTask, ModelTask, RunConfig};
-use crate::data::{SurveyCounts, measurements, objects};
+use crate::data::encoded::Encoded;
+use crate::data::token_data::{self, TokenData};
+use crate::data::token_index::TokenCounts;
+use crate::data::{Part, SurveyCounts, measurements, objects};
 use crate::error::TrainError;
 use crate::fit::{CodebookFit, write_config};
+use crate::masking::MaskConfig;
 use crate::metrics::Progress;
-use crate::pretrain::{Pretraining, TokenSet};
+use crate::pretrain::{Pretraining, Validation};
 use crate::run_folder;
 use crate::step::Step;
 use crate::trainer::{Trained, Trainer};
@@ -38,6 +43,8 @@ pub enum Event {
     Data {
         /// Survey objects.
         survey: SurveyCounts,
+        /// Sets of tokens.
+        tokens: Vec<TokenCounts>,
         /// Examples, simulated ones included.
         examples: u64,
     },
@@ -63,6 +70,8 @@ pub struct Summary {
     pub output: PathBuf,
     /// Survey objects trained on, held out, refused.
     pub survey: SurveyCounts,
+    /// Sets of tokens: their objects by part.
+    pub tokens: Vec<TokenCounts>,
     /// Examples in one round of the training set, simulated ones included.
     pub examples: u64,
     /// Trained values.
@@ -88,6 +97,7 @@ struct Run<'a> {
     report: &'a mut dyn FnMut(&Event),
     stop: &'a AtomicBool,
     survey: SurveyCounts,
+    tokens: Vec<TokenCounts>,
     examples: u64,
 }
 
@@ -119,6 +129,7 @@ pub fn run(
         report,
         stop,
         survey: SurveyCounts::default(),
+        tokens: Vec::new(),
         examples: 0,
     };
     let started = Instant::now();
@@ -160,41 +171,79 @@ impl Run<'_> {
 
     fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
         let config = self.config;
-        let (examples, survey) = objects(&config.data, config.run.seed)?;
-        self.data(survey, examples.len());
         let checkpoint = &config.save.checkpoint;
         let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
-        let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
-        let total = examples.len();
-        let tokens = TokenSet::encode(&examples, &codecs, &task.mask, &mut |done| {
-            (self.report)(&Event::Prepared { done, total });
-            !self.stop.load(Ordering::Relaxed)
-        })?;
-        let Some(tokens) = tokens else {
-            return Ok(Summary {
-                stopped: true,
-                ..self.summary(0)
-            });
+        let indexes = token_data::index(&config.data, task.token_codecs(checkpoint))?;
+        let sources = config.data.tokens.iter().zip(&indexes);
+        self.tokens = sources.map(|(s, index)| index.counts(&s.paths)).collect();
+        let encoded = match config.data.has_objects() {
+            false => None,
+            true => match self.encode(task)? {
+                Some(encoded) => Some(encoded),
+                None => {
+                    return Ok(Summary {
+                        stopped: true,
+                        ..self.summary(0)
+                    });
+                }
+            },
         };
-        let model_config = restrict(task.preset()?.config(), &tokens);
+        let seed = config.run.seed;
+        let data = TokenData::new(&config.data, (encoded, &indexes), &task.mask, seed)?;
+        self.examples = data.training.len();
+        if !self.tokens.is_empty() {
+            self.data(self.survey.clone(), self.examples);
+        }
+        let model_config = restrict(task.preset()?.config(), &data.modalities);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;
         let task = Pretraining {
-            tokens,
+            validation: self.validation(&data, &task.mask)?,
+            examples: data.training,
             mask: task.mask.clone(),
             balance: task.balance,
             batch: config.run.batch,
-            seed: config.run.seed,
+            seed,
         };
         let save =
             |model: &Transformer, names: &WeightNames, half| Ok(model.save(names, folder, half)?);
         self.train(&task, model, &weights, folder, &save)
     }
 
+    /// Tokenises the objects of surveys and of the simulated sky; none when it was stopped.
+    fn encode(&mut self, task: &ModelTask) -> Result<Option<Encoded>, TrainError> {
+        let config = self.config;
+        let parts = &[Part::Train, Part::Validation];
+        let (examples, survey) = objects(&config.data, parts, config.run.seed)?;
+        let total = examples.len();
+        self.data(survey, total);
+        let checkpoint = &config.save.checkpoint;
+        let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
+        Encoded::new(&config.data, &examples, &codecs, &mut |done| {
+            (self.report)(&Event::Prepared { done, total });
+            !self.stop.load(Ordering::Relaxed)
+        })
+    }
+
+    /// The validation pass, where the run file asks for one.
+    fn validation(&self, data: &TokenData, mask: &MaskConfig) -> Result<Validation, TrainError> {
+        let run = &self.config.run;
+        if run.validate_every.is_none() {
+            return Ok(Validation::default());
+        }
+        let Some(examples) = &data.validation else {
+            let reason = "no object lies in the validation part: raise `data.split.validation`, or \
+                          `data.split.nside` where the objects share few cells";
+            return Err(TrainError::config("run.validate_every", reason));
+        };
+        let most = self.config.data.split.validation_objects;
+        Validation::new(examples, mask, (most, run.batch, run.seed))
+    }
+
     /// Codebooks are fitted by one pass over `steps` batches, not by gradients.
     fn numbers(&mut self, sample: usize) -> Result<Summary, TrainError> {
         let run = &self.config.run;
-        let (examples, survey) = objects(&self.config.data, run.seed)?;
+        let (examples, survey) = objects(&self.config.data, &[Part::Train], run.seed)?;
         self.data(survey, examples.len());
         let mut fit = CodebookFit::new(sample, run.seed);
         let mut summary = self.summary(0);
@@ -237,7 +286,12 @@ impl Run<'_> {
     fn data(&mut self, survey: SurveyCounts, examples: u64) {
         self.survey = survey.clone();
         self.examples = examples;
-        (self.report)(&Event::Data { survey, examples });
+        let tokens = self.tokens.clone();
+        (self.report)(&Event::Data {
+            survey,
+            tokens,
+            examples,
+        });
     }
 
     /// The weights to start from: of the checkpoint, of the folder that the run file names, or
@@ -316,6 +370,7 @@ impl Run<'_> {
             stopped: false,
             output: self.config.run.output.clone(),
             survey: self.survey.clone(),
+            tokens: self.tokens.clone(),
             examples: self.examples,
             parameters,
             seconds: 0.0,
@@ -326,8 +381,7 @@ impl Run<'_> {
 }
 
 /// The configuration for the modalities that occur; sequences are input only.
-fn restrict(mut config: ModelConfig, tokens: &TokenSet) -> ModelConfig {
-    let seen = tokens.modalities();
+fn restrict(mut config: ModelConfig, seen: &BTreeSet<ModalityId>) -> ModelConfig {
     let keys = |targets: bool| {
         let kept = seen
             .iter()

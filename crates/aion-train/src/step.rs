@@ -24,6 +24,14 @@ pub trait Step {
     /// # Errors
     /// The examples do not fit the model.
     fn loss(&self, model: &Self::Model, batch: Self::Batch) -> Result<StepLoss, TrainError>;
+
+    /// Losses on objects that are not learned from, by name; none where the task has no such objects.
+    ///
+    /// # Errors
+    /// The examples do not fit the model.
+    fn validate(&self, _model: &Self::Model) -> Result<Vec<(String, f64)>, TrainError> {
+        Ok(Vec::new())
+    }
 }
 
 /// What one forward pass gives.

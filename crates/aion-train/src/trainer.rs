@@ -53,6 +53,9 @@ pub struct LoopConfig {
     /// Checkpoints that stay for their low loss, a running mean over about 50 steps.
     #[serde(default)]
     pub keep_best: u64,
+    /// Steps between passes over the validation part; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate_every: Option<u64>,
 }
 
 fn one() -> u64 {
@@ -72,6 +75,12 @@ fn keep_last() -> u64 {
 }
 
 impl LoopConfig {
+    /// Whether a validation pass follows this step.
+    fn validates(&self, step: u64) -> bool {
+        let every = |every: u64| step.is_multiple_of(every) || step == self.steps;
+        self.validate_every.is_some_and(every)
+    }
+
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         for (key, value) in [
             ("run.steps", self.steps),
@@ -80,6 +89,7 @@ impl LoopConfig {
             ("run.log_every", self.log_every),
             ("run.checkpoint_every", self.checkpoint_every),
             ("run.keep_last", self.keep_last),
+            ("run.validate_every", self.validate_every.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(TrainError::config(key, "is 0, expected at least 1"));
@@ -158,6 +168,12 @@ impl Trainer<'_> {
             let step = running.state.step;
             let done = step == self.run.steps;
             clock.tokens += advance.tokens;
+            if self.run.validates(step) {
+                let model = running.optimizer.averaged(running.model.valid());
+                for (name, value) in task.validate(&model)? {
+                    running.state.means.add(&name, value, 1.0);
+                }
+            }
             if step.is_multiple_of(self.run.log_every) || done {
                 let progress = self.progress(&mut running.state, &advance, &mut clock);
                 log.write(&progress)?;

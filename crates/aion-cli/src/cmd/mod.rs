@@ -8,6 +8,8 @@ pub mod detokenize;
 pub mod embed;
 pub mod fetch;
 pub mod inspect;
+pub mod leakage;
+pub mod masks;
 pub mod predict;
 pub mod simulate;
 pub mod tokenize;

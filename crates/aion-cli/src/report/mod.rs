@@ -14,6 +14,7 @@ pub mod chart;
 pub mod figures;
 pub mod folder;
 pub mod html;
+pub mod mask_figure;
 pub mod model_card;
 pub mod names;
 pub mod neighbours;

@@ -19,4 +19,5 @@ mod simulate;
 #[path = "../../../aion-fetch/tests/fetch/answers.rs"]
 mod survey_answers;
 mod tensors;
+mod token_sets;
 mod train;

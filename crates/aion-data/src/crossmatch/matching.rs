@@ -85,6 +85,32 @@ pub fn mutual_neighbours(
     Ok(matches)
 }
 
+/// Directions that can be asked what lies near.
+pub struct Places(Side);
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Places({})", self.0.points.len())
+    }
+}
+
+impl Places {
+    /// Sorts directions; those with a coordinate that is no number are never found.
+    ///
+    /// # Errors
+    /// 2^32 or more of them.
+    pub fn new(directions: &[UnitVector]) -> Result<Places> {
+        Side::new(directions).map(Places)
+    }
+
+    /// The nearest direction within `radius` radians, by its place in the list (of several at one place
+    /// the first), and the angle to it.
+    pub fn nearest(&self, from: &UnitVector, radius: f64) -> Option<(usize, f64)> {
+        let found = self.0.nearest(from, radius)?;
+        Some((self.0.rows[found.index as usize] as usize, found.separation))
+    }
+}
+
 /// A neighbour within the radius.
 #[derive(Debug, Clone, Copy)]
 struct Neighbour {

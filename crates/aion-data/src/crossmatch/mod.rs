@@ -18,7 +18,7 @@ mod statistics;
 use std::path::Path;
 
 pub use epoch::{Epochs, Motion};
-pub use matching::{Matches, Pair, mutual_neighbours};
+pub use matching::{Matches, Pair, Places, mutual_neighbours};
 pub use positions::Input;
 pub use statistics::{Report, SideCounts, Statistics};
 

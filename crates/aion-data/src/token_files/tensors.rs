@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use super::{ABSENT, LENGTH, PADDING, TokenMetadata, TokenReader, at, parse, wrong_count};
+use super::{ABSENT, LENGTH, PADDING, Part, TokenMetadata, TokenReader, at, parse, wrong_count};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::ModalityId;
 use crate::tensor_files::TensorFile;
@@ -15,7 +15,7 @@ use crate::tensor_files::identity::{
 use crate::tensor_files::output::{Rows, TensorOut, write_tensors};
 use crate::tokens::{ObjectTokens, TokenRow};
 
-pub(super) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
+pub(super) fn open(path: &Path, wanted: Range<usize>, part: Part) -> Result<TokenReader> {
     let file = TensorFile::open(path)?;
     let mut modalities = Vec::new();
     let mut len = None;
@@ -30,10 +30,16 @@ pub(super) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
     let identities = Identities::read(&file, len)?;
     let metadata = file.metadata().clone();
     let rows = wanted.start.min(len)..wanted.end.min(len);
-    let rows = rows.map(move |row| read_row(&file, &identities, &modalities, row));
+    let read = match part {
+        Part::Whole => modalities.clone(),
+        Part::Identity => Vec::new(),
+    };
+    let rows = rows.map(move |row| read_row(&file, &identities, &read, row));
     Ok(TokenReader {
         metadata,
         len,
+        modalities,
+        largest: BTreeMap::new(),
         rows: Box::new(rows),
     })
 }

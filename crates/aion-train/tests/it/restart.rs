@@ -45,6 +45,7 @@ impl Run {
             start: None,
             log_every: 10,
             checkpoint_every: 25,
+            validate_every: None,
             keep_last: 2,
             keep_best: 0,
         };

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use aion_train::data::token_index::TokenCounts;
 use aion_train::{Event, Progress};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -48,7 +49,11 @@ impl Display {
                 self.say("no checkpoint yet: begins anew".to_owned());
             }
             Event::Resumed { step } => self.say(format!("resumed after step {step}")),
-            Event::Data { survey, examples } => {
+            Event::Data {
+                survey,
+                tokens,
+                examples,
+            } => {
                 let text = format!(
                     "{examples} examples a round; survey objects: {} used, {} held out, {} refused",
                     survey.used,
@@ -56,6 +61,9 @@ impl Display {
                     survey.refused.len()
                 );
                 self.say(text);
+                for set in tokens {
+                    self.say(tokens_line(set));
+                }
                 for reason in &survey.refused {
                     self.say(format!("refused: {reason}"));
                 }
@@ -130,4 +138,25 @@ fn speed(progress: &Progress) -> String {
         memory.unwrap_or_default(),
         HumanDuration(left)
     )
+}
+
+/// One set of tokens.
+fn tokens_line(set: &TokenCounts) -> String {
+    let mut line = format!(
+        "tokens of {}: {} to train, {} to validate, {} to test",
+        set.paths.join(", "),
+        set.train,
+        set.validation,
+        set.test
+    );
+    if set.without_position > 0 {
+        line += &format!("; {} placed by identifier", set.without_position);
+    }
+    if set.unsigned > 0 {
+        line += &format!(
+            "; {} of {} files do not say which codecs made them",
+            set.unsigned, set.files
+        );
+    }
+    line
 }

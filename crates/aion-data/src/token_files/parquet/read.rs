@@ -1,5 +1,6 @@
 //! Rows of tokens from Parquet, a batch at a time.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +13,21 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::statistics::Statistics;
 
 use super::{BATCH, DEC, FLAG, OBJECT_ID, RA};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::ModalityId;
 use crate::parquet_file::{open_parquet, read_step};
-use crate::token_files::{TokenMetadata, TokenReader, at, parse};
+use crate::token_files::{Part, TokenMetadata, TokenReader, at, parse};
 use crate::tokens::{ObjectTokens, TokenRow};
 
-pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<TokenReader> {
+pub(in crate::token_files) fn open(
+    path: &Path,
+    wanted: Range<usize>,
+    part: Part,
+) -> Result<TokenReader> {
     // Parquet's own types are fewer than Arrow's: every list is a plain list.
     let builder = open_parquet(path, false)?;
     let footer = builder.metadata().file_metadata();
@@ -34,7 +41,12 @@ pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<
         .filter(|entry| entry.key != "ARROW:schema")
         .filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)))
         .collect();
-    let columns = Columns::of(path, builder.schema())?;
+    let mut columns = Columns::of(path, builder.schema())?;
+    let modalities = columns.modalities.clone();
+    let largest = largest(builder.metadata(), &modalities);
+    if part == Part::Identity {
+        columns.leave_out_measurements(builder.schema());
+    }
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots.iter().copied());
     let reader = read_step(path, || {
         builder
@@ -52,8 +64,32 @@ pub(in crate::token_files) fn open(path: &Path, wanted: Range<usize>) -> Result<
     Ok(TokenReader {
         metadata,
         len,
+        modalities,
+        largest,
         rows: Box::new(batches.flatten()),
     })
+}
+
+/// The largest token of each modality, where every row group states one.
+fn largest(footer: &ParquetMetaData, modalities: &[ModalityId]) -> BTreeMap<ModalityId, i64> {
+    let of = |modality: &ModalityId| {
+        let mut largest = None;
+        for group in footer.row_groups() {
+            let of_modality = |chunk: &&ColumnChunkMetaData| {
+                let path = chunk.column_path().parts();
+                path.first().is_some_and(|root| root == modality.key())
+            };
+            let chunk = group.columns().iter().find(of_modality)?;
+            largest = largest.max(Some(match chunk.statistics()? {
+                Statistics::Int32(found) => i64::from(*found.max_opt()?),
+                Statistics::Int64(found) => *found.max_opt()?,
+                _ => return None,
+            }));
+        }
+        Some((*modality, largest?))
+    };
+    let grids = modalities.iter().filter(|id| !id.info().is_sequence());
+    grids.filter_map(of).collect()
 }
 
 /// Columns that are read.
@@ -102,6 +138,19 @@ impl Columns {
         }
         columns.modalities.sort();
         Ok(columns)
+    }
+
+    /// Keeps identifier and position.
+    fn leave_out_measurements(&mut self, schema: &Schema) {
+        self.modalities.clear();
+        self.flags.clear();
+        self.roots.retain(|root| {
+            let name = schema
+                .fields()
+                .get(*root)
+                .map(|field| field.name().as_str());
+            name.is_some_and(|name| [OBJECT_ID, RA, DEC].contains(&name))
+        });
     }
 
     fn rows(&self, first: usize, batch: &RecordBatch) -> Result<Vec<Result<TokenRow>>> {

@@ -1,77 +1,23 @@
-//! What is learned from: real objects, except those held out, and a simulated sky.
+//! Objects as they were observed: real ones, except those held out, and a simulated sky.
 //!
 //! Survey objects are few and stay in memory; simulated ones are drawn when they are needed, so
 //! that their number costs nothing. Both come in one seeded order.
 
-use std::path::PathBuf;
-
 use aion_data::fnv::fnv1a;
-use aion_data::reader::{ReadOptions, read, without_repeats};
+use aion_data::reader::{ReadOptions, read};
 use aion_data::{Kind, Measurement, ModalityId, Object, Survey};
 use aion_simulate::{Coverage, Sky};
-use rand::Rng;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::DataConfig;
+use super::files::survey_files;
+use super::order::shuffled;
+use super::split::Part;
 use crate::error::TrainError;
-use crate::random::{Purpose, stream};
 
-/// Section `data` of a run file.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// Survey files.
-    pub survey: Vec<SurveySource>,
-    /// Objects that the simulator draws.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub simulated: Option<SimulatedSource>,
-}
-
-/// Objects of survey files; those that [`is_held_out`] names are left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SurveySource {
-    /// Files and glob patterns.
-    pub paths: Vec<String>,
-    /// How often each object comes while every simulated object comes once.
-    #[serde(default = "once")]
-    pub repeat: u64,
-}
-
-/// A part of the simulated sky.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SimulatedSource {
-    /// Seed of the sky.
-    pub seed: u64,
-    /// Number of objects.
-    pub count: u64,
-}
-
-fn once() -> u64 {
-    1
-}
-
-impl DataConfig {
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
-        if self.survey.is_empty() && self.simulated.is_none() {
-            let reason = "names no source; expected `survey` or `simulated`";
-            return Err(TrainError::config("data", reason));
-        }
-        if self.survey.iter().any(|source| source.repeat == 0) {
-            let reason = "is 0, expected at least 1";
-            return Err(TrainError::config("data.survey.repeat", reason));
-        }
-        if self.simulated.as_ref().is_some_and(|sky| sky.count == 0) {
-            let reason = "is 0, expected at least 1";
-            return Err(TrainError::config("data.simulated.count", reason));
-        }
-        Ok(())
-    }
-}
-
-/// Whether an object is kept from training, to be tested on: a fifth of all, chosen by the
-/// identifier alone (64-bit FNV-1a of its bytes, modulo 10, is 0 or 1).
+/// Whether an object of a survey file is kept from training, whatever its position: a fifth of all, chosen
+/// by the identifier alone (64-bit FNV-1a of its bytes, modulo 10, is 0 or 1).
 pub fn is_held_out(id: &str) -> bool {
     fnv1a(id) % 10 < 2
 }
@@ -79,25 +25,40 @@ pub fn is_held_out(id: &str) -> bool {
 /// What became of the objects of survey files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SurveyCounts {
-    /// Objects trained on.
+    /// Objects trained on or validated with.
     pub used: usize,
     /// Objects kept from training.
     pub held_out: usize,
+    /// Objects without a position, whose identifier alone decides.
+    pub without_position: usize,
     /// Objects that could not be read, with the reason.
     pub refused: Vec<String>,
 }
 
-/// Survey objects in memory, each with the number of times it comes.
-fn survey_objects(config: &DataConfig) -> Result<(Vec<(Object, u64)>, SurveyCounts), TrainError> {
+/// Survey objects of some parts in memory, each with the number of times it comes.
+fn survey_objects(
+    config: &DataConfig,
+    parts: &[Part],
+) -> Result<(Vec<(Object, u64)>, SurveyCounts), TrainError> {
     let mut objects = Vec::new();
     let mut counts = SurveyCounts::default();
     for source in &config.survey {
-        for path in without_repeats(files(&source.paths)?) {
+        for path in survey_files("data.survey.paths", &source.paths)? {
             for object in read(&path, &ReadOptions::default())? {
-                match object {
-                    Ok(object) if is_held_out(&object.id) => counts.held_out += 1,
-                    Ok(object) => objects.push((object, source.repeat)),
-                    Err(error) => counts.refused.push(error.to_string()),
+                let object = match object {
+                    Ok(object) => object,
+                    Err(error) => {
+                        counts.refused.push(error.to_string());
+                        continue;
+                    }
+                };
+                let cell = config.split.cell(object.ra, object.dec);
+                counts.without_position += usize::from(cell.is_none());
+                let in_part = parts.contains(&part_of(config, &object));
+                if is_held_out(&object.id) || !in_part {
+                    counts.held_out += 1;
+                } else {
+                    objects.push((object, source.repeat));
                 }
             }
         }
@@ -106,22 +67,12 @@ fn survey_objects(config: &DataConfig) -> Result<(Vec<(Object, u64)>, SurveyCoun
     Ok((objects, counts))
 }
 
-/// The files that patterns stand for, in order.
-fn files(patterns: &[String]) -> Result<Vec<PathBuf>, TrainError> {
-    let key = "data.survey.paths";
-    let mut files = Vec::new();
-    for pattern in patterns {
-        let found = glob::glob(pattern).map_err(|error| TrainError::config(key, error))?;
-        let before = files.len();
-        files.extend(found.flatten().filter(|path| path.is_file()));
-        if files.len() == before {
-            return Err(TrainError::config(
-                key,
-                format!("`{pattern}`: no such file"),
-            ));
-        }
-    }
-    Ok(files)
+/// The part of an object as the run splits the sky; of one without a position, training.
+pub(crate) fn part_of(config: &DataConfig, object: &Object) -> Part {
+    let cell = config.split.cell(object.ra, object.dec);
+    cell.map_or(Part::Train, |cell| {
+        config.split.part(Some(cell), &object.id)
+    })
 }
 
 type Draw<T> = Box<dyn Fn(u64) -> Option<T> + Send + Sync>;
@@ -195,7 +146,8 @@ impl<T: Clone + Send + Sync> Examples<T> {
     }
 }
 
-/// Measurements of one kind (images, spectra) of all surveys, to train a codec.
+/// Measurements of one kind (images, spectra) of all surveys, to train a codec; of survey objects those of
+/// the training part.
 ///
 /// # Errors
 /// A file cannot be read, or nothing of the kind is found.
@@ -204,7 +156,7 @@ pub fn measurements(
     kind: Kind,
     seed: u64,
 ) -> Result<(Examples<Measurement>, SurveyCounts), TrainError> {
-    let (objects, mut counts) = survey_objects(config)?;
+    let (objects, mut counts) = survey_objects(config, &[Part::Train])?;
     let survey: Vec<(Measurement, u64)> = objects
         .into_iter()
         .flat_map(|(object, repeat)| {
@@ -229,18 +181,24 @@ pub fn measurements(
     Ok((Examples::new(seed, survey, count, Box::new(draw))?, counts))
 }
 
-/// Whole objects, to fit codebooks and to tokenise.
+/// Whole objects of some parts, to fit codebooks and to tokenise.
 ///
 /// # Errors
 /// A file cannot be read, or there is no object.
 pub fn objects(
     config: &DataConfig,
+    parts: &'static [Part],
     seed: u64,
 ) -> Result<(Examples<Object>, SurveyCounts), TrainError> {
-    let (survey, counts) = survey_objects(config)?;
-    let sky = config.simulated.clone();
-    let count = sky.as_ref().map_or(0, |sky| sky.count);
-    let draw = move |index: u64| Some(Sky::new(sky.as_ref()?.seed).object(index).object);
+    let (survey, counts) = survey_objects(config, parts)?;
+    let count = config.simulated.as_ref().map_or(0, |sky| sky.count);
+    let config = config.clone();
+    let draw = move |index: u64| {
+        let object = Sky::new(config.simulated.as_ref()?.seed)
+            .object(index)
+            .object;
+        parts.contains(&part_of(&config, &object)).then_some(object)
+    };
     Ok((Examples::new(seed, survey, count, Box::new(draw))?, counts))
 }
 
@@ -256,50 +214,10 @@ fn footprint(survey: Survey) -> Option<Coverage> {
     }
 }
 
-/// The example at `place` of an endless order: every round of `len` places holds each example once.
-///
-/// A permutation without memory: a Feistel network on the next power of four, walked until it
-/// falls within `len`.
-pub(crate) fn shuffled(seed: u64, place: u64, len: u64) -> u64 {
-    let (round, mut value) = (place / len, place % len);
-    let keys: [u64; 4] = stream(seed, Purpose::Order, round).random();
-    let half_bits = len.next_power_of_two().trailing_zeros().div_ceil(2);
-    let mask = (1_u64 << half_bits) - 1;
-    loop {
-        let (mut left, mut right) = (value >> half_bits, value & mask);
-        for key in keys {
-            // Any well-mixed function of the half and the key; this is the finaliser of SplitMix64.
-            let mut mixed = (right ^ key).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^= mixed >> 31;
-            (left, right) = (right, (left ^ mixed) & mask);
-        }
-        value = left << half_bits | right;
-        if value < len {
-            return value;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_round_holds_each_example_once() {
-        for len in [1, 2, 3, 10, 64, 1000] {
-            for round in 0..3 {
-                let mut seen: Vec<u64> = (0..len)
-                    .map(|place| shuffled(9, round * len + place, len))
-                    .collect();
-                let order = seen.clone();
-                seen.sort_unstable();
-                assert_eq!(seen, (0..len).collect::<Vec<_>>());
-                assert!(len < 64 || order != seen);
-            }
-        }
-        assert_ne!(shuffled(1, 5, 1000), shuffled(2, 5, 1000));
-    }
+    use crate::data::{SimulatedSource, SurveySource};
 
     #[test]
     fn a_fifth_is_held_out() {
@@ -332,7 +250,9 @@ mod tests {
             }],
             ..DataConfig::default()
         };
-        let error = objects(&config, 0).expect_err("no files").to_string();
+        let error = objects(&config, &Part::ALL, 0)
+            .expect_err("no files")
+            .to_string();
         assert!(
             error.contains("data.survey.paths") && error.contains("nowhere"),
             "{error}"
