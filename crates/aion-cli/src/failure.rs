@@ -9,6 +9,7 @@ use aion_codec::CodecError;
 use aion_data::{DataError, Problem};
 use aion_kernel::WeightsError;
 use aion_model::{ConfigError, ModelError};
+use aion_train::TrainError;
 
 use crate::interrupt::Interrupted;
 
@@ -16,6 +17,22 @@ use crate::interrupt::Interrupted;
 pub const BAD_INPUT: u8 = 2;
 /// Exit code of everything else: a full disk, a lost connection, a bug.
 pub const OTHER: u8 = 1;
+
+/// Exit code of a training run that a signal stopped and `--resume` goes on with: EX_TEMPFAIL of
+/// sysexits.h, "try again later".
+pub const STOPPED: u8 = 75;
+
+/// A training run was stopped by a signal, and saved.
+#[derive(Debug)]
+pub struct Stopped(pub String);
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 /// Arguments that cannot be meant.
 #[derive(Debug)]
@@ -39,6 +56,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return interrupted.exit_code();
     }
+    if error.is::<Stopped>() {
+        return STOPPED;
+    }
     // A file that is not there is bad input; one that cannot be read or written is not.
     let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let bad_input = error.chain().any(|cause| {
@@ -51,13 +71,36 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
                 _ => true,
             };
         }
+        if let Some(error) = cause.downcast_ref::<TrainError>() {
+            return blames_input(error);
+        }
+        if let Some(error) = cause.downcast_ref::<WeightsError>() {
+            return is_bad_file(error);
+        }
         cause.is::<Usage>()
             || cause.is::<CodecError>()
             || cause.is::<ModelError>()
             || cause.is::<ConfigError>()
-            || cause.is::<WeightsError>()
     });
     if bad_input { BAD_INPUT } else { OTHER }
+}
+
+/// Whether a training run failed for what it was given.
+fn blames_input(error: &TrainError) -> bool {
+    match error {
+        TrainError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        TrainError::Weights(error) => is_bad_file(error),
+        TrainError::Diverged { .. } => false,
+        _ => true,
+    }
+}
+
+/// Whether weights are not what they should be, rather than impossible to read or write.
+fn is_bad_file(error: &WeightsError) -> bool {
+    match error {
+        WeightsError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => true,
+    }
 }
 
 /// An error and its causes in one line, each cause once.

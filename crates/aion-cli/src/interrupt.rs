@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// The signal that asked this process to stop, if one did.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+pub struct Interrupt {
+    signal: Arc<AtomicUsize>,
+    any: Arc<AtomicBool>,
+}
 
 /// The work was stopped by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +43,18 @@ impl Interrupt {
         let interrupt = Interrupt::default();
         for signal in [SIGINT, SIGTERM] {
             let number = usize::try_from(signal).unwrap_or_default();
-            let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let again = Arc::new(AtomicBool::new(false));
             flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
             flag::register(signal, again)?;
-            flag::register_usize(signal, interrupt.0.clone(), number)?;
+            flag::register_usize(signal, interrupt.signal.clone(), number)?;
+            flag::register(signal, interrupt.any.clone())?;
         }
         Ok(interrupt)
+    }
+
+    /// Becomes true when a signal comes, for work that asks no more than that.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.any
     }
 
     /// Fails once a signal has come.
@@ -53,7 +62,7 @@ impl Interrupt {
     /// # Errors
     /// [`Interrupted`].
     pub fn check(&self) -> Result<(), Interrupted> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.signal.load(Ordering::Relaxed) {
             0 => Ok(()),
             signal => Err(Interrupted(signal)),
         }

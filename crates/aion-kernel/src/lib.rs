@@ -5,6 +5,7 @@
 //! and its neighbours are the CPU's kernels, used where no gradient is wanted.
 
 pub mod activation;
+pub mod adamw;
 mod aligned;
 pub mod attention;
 pub mod conv;

@@ -346,11 +346,11 @@ impl WeightNames {
         self.entries.values().map(size).sum()
     }
 
-    /// The name of a parameter.
-    pub fn name_of(&self, id: ParamId) -> Option<&str> {
-        self.entries.iter().find_map(|(name, entry)| match entry {
-            Entry::Param(other, _) if *other == id => Some(name.as_str()),
-            _ => None,
+    /// Name, identity and shape of every parameter, in the order of names; constants are left out.
+    pub fn params(&self) -> impl Iterator<Item = (&str, ParamId, &[usize])> {
+        self.entries.iter().filter_map(|(name, entry)| match entry {
+            Entry::Param(id, shape) => Some((name.as_str(), *id, shape.as_slice())),
+            Entry::Constant(_) => None,
         })
     }
 

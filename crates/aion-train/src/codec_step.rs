@@ -42,6 +42,8 @@ impl Step for ImageStep {
         Ok(StepLoss {
             total: loss.total,
             terms: terms([("likelihood", loss.likelihood)]),
+            weight: 1.0,
+            tokens: 0,
         })
     }
 }
@@ -72,6 +74,8 @@ impl Step for SpectrumStep {
                 ("mask", loss.mask),
                 ("commitment", loss.commitment),
             ]),
+            weight: 1.0,
+            tokens: 0,
         })
     }
 }

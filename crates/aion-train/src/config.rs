@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
 use crate::error::TrainError;
+use crate::lora::LoraConfig;
 use crate::masking::MaskConfig;
 use crate::optim::AdamWConfig;
 use crate::schedule::Schedule;
@@ -24,6 +25,9 @@ pub struct RunConfig {
     /// The learning rate's course.
     #[serde(default)]
     pub schedule: Schedule,
+    /// Low-rank adapters, instead of whole matrices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// What is learned from.
     pub data: DataConfig,
     /// Where the trained weights go, in the published layout.
@@ -42,6 +46,10 @@ pub struct RunConfig {
 pub struct SaveConfig {
     /// The checkpoint directory that the codec or model becomes part of.
     pub checkpoint: PathBuf,
+    /// The folder that gets `config.json` and `model.safetensors` themselves, whatever is trained,
+    /// instead of their place in `checkpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Store 16-bit floats.
     #[serde(default)]
     pub half: bool,
@@ -107,6 +115,18 @@ impl RunConfig {
         text.parse()
     }
 
+    /// The same run with everything that it writes in one folder: log, checkpoints, and the result as
+    /// `config.json` and `model.safetensors`. What it reads stays where it is.
+    pub fn with_output(mut self, folder: &Path) -> Self {
+        if let Some(model) = &mut self.model {
+            let codecs = model.codecs.take();
+            model.codecs = codecs.or_else(|| Some(self.save.checkpoint.clone()));
+        }
+        self.run.output = folder.to_owned();
+        self.save.folder = Some(folder.to_owned());
+        self
+    }
+
     /// The configuration as text, the same for equal configurations.
     ///
     /// # Errors
@@ -120,6 +140,9 @@ impl RunConfig {
         self.optim.check()?;
         self.schedule.check()?;
         self.data.check()?;
+        if let Some(lora) = &self.lora {
+            lora.check()?;
+        }
         match (&self.codec, &self.model) {
             (Some(codec), None) => codec.check(),
             (None, Some(model)) => model.check(),
@@ -262,6 +285,9 @@ mod tests {
             "codec/tiny-image",
             "codec/tiny-spectrum",
             "pretrain/tiny",
+            "codec/smoke-image",
+            "codec/smoke-spectrum",
+            "pretrain/smoke",
         ] {
             RunConfig::read(&configs.join(format!("{name}.toml"))).expect(name);
         }

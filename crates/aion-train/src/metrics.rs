@@ -1,13 +1,8 @@
-//! The record of a run: one JSON line each time it reports, in `losses.jsonl`.
+//! What a run reports, and the sums it is made of.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-
-use crate::error::TrainError;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +11,8 @@ pub struct Progress {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Loss and its terms, means over the steps since the last report.
+    /// Loss and its terms (of the model: cross-entropy of each modality, nats), means over the
+    /// steps since the last report.
     pub losses: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,
@@ -26,67 +22,94 @@ pub struct Progress {
     pub skipped: u64,
     /// Examples a second since the last report.
     pub examples_per_second: f64,
+    /// Tokens a second, seen and predicted; 0 where a run has none.
+    pub tokens_per_second: f64,
+    /// Peak memory of the process, megabytes (10⁶ bytes); absent where the system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_mb: Option<f64>,
+    /// Seconds since this process began to train.
+    pub seconds: f64,
     /// Seconds until the end at this speed.
     pub eta_seconds: f64,
 }
 
 /// Sums of figures between two reports.
-#[derive(Debug, Default)]
-pub(crate) struct Means {
-    sums: BTreeMap<String, (f64, u64)>,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Means {
+    sums: BTreeMap<String, (f64, f64)>,
 }
 
 impl Means {
-    pub(crate) fn add(&mut self, name: &str, value: f64) {
+    /// Adds a value that counts `weight`; what is not finite is left out.
+    pub fn add(&mut self, name: &str, value: f64, weight: f64) {
         if !value.is_finite() {
             return;
         }
-        let (sum, count) = self.sums.entry(name.to_owned()).or_default();
-        *sum += value;
-        *count += 1;
+        let (sum, total) = self.sums.entry(name.to_owned()).or_default();
+        *sum += weight * value;
+        *total += weight;
     }
 
-    pub(crate) fn take(&mut self) -> BTreeMap<String, f64> {
+    /// The means; nothing is left.
+    pub fn take(&mut self) -> BTreeMap<String, f64> {
         let sums = std::mem::take(&mut self.sums);
         sums.into_iter()
-            .map(|(name, (sum, count))| (name, sum / count as f64))
+            .map(|(name, (sum, total))| (name, sum / total))
             .collect()
     }
 }
 
-/// The file that reports are appended to.
-#[derive(Debug)]
-pub(crate) struct LossLog {
-    path: PathBuf,
-    file: File,
+/// Steps that a [`RunningLoss`] remembers, about.
+const MEMORY: f64 = 50.0;
+
+/// The loss of the last steps, the older the less: the same however often a run was interrupted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningLoss {
+    sum: f64,
+    weight: f64,
 }
 
-impl LossLog {
-    /// Opens the log of a run that stands at `step`; lines of later steps, which will be run
-    /// again, are dropped.
-    pub(crate) fn open(output: &Path, step: u64) -> Result<Self, TrainError> {
-        let path = output.join("losses.jsonl");
-        let kept: String = match std::fs::read_to_string(&path) {
-            Ok(text) if step > 0 => text
-                .lines()
-                .filter(|line| is_before(line, step))
-                .map(|line| format!("{line}\n"))
-                .collect(),
-            _ => String::new(),
-        };
-        let file = std::fs::write(&path, kept)
-            .and_then(|()| OpenOptions::new().append(true).open(&path))
-            .map_err(|source| TrainError::io(&path, source))?;
-        Ok(LossLog { path, file })
+impl RunningLoss {
+    /// Adds a step's loss; what is not finite is left out.
+    pub fn add(&mut self, loss: f64) {
+        if loss.is_finite() {
+            let keep = 1.0 - 1.0 / MEMORY;
+            self.sum = keep * self.sum + loss;
+            self.weight = keep * self.weight + 1.0;
+        }
     }
 
-    pub(crate) fn write(&mut self, progress: &Progress) -> Result<(), TrainError> {
-        let failed = |source| TrainError::io(&self.path, source);
-        let line = serde_json::to_string(progress).map_err(|error| failed(error.into()))?;
-        writeln!(self.file, "{line}").map_err(failed)
+    /// The mean; `None` before the first step.
+    pub fn value(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
     }
 }
 
-fn is_before(line: &str, step: u64) -> bool {
-    serde_json::from_str::<Progress>(line).is_ok_and(|progress| progress.step <= step)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_weighted_and_leave_out_what_is_no_number() {
+        let mut means = Means::default();
+        means.add("loss", 1.0, 3.0);
+        means.add("loss", 5.0, 1.0);
+        means.add("loss", f64::NAN, 1.0);
+        assert_eq!(means.take(), BTreeMap::from([("loss".to_owned(), 2.0)]));
+        assert!(means.take().is_empty());
+    }
+
+    #[test]
+    fn the_running_loss_follows() {
+        let mut loss = RunningLoss::default();
+        assert_eq!(loss.value(), None);
+        loss.add(4.0);
+        assert_eq!(loss.value(), Some(4.0));
+        for _ in 0..1000 {
+            loss.add(1.0);
+        }
+        assert!((loss.value().expect("a mean") - 1.0).abs() < 1e-6);
+    }
 }

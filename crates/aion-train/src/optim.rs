@@ -1,21 +1,21 @@
-//! AdamW with decoupled weight decay, and the gradients it works on (paper §2, §7.5).
+//! AdamW with decoupled weight decay, running means of the weights, low-rank adapters (paper §2, §7.5).
 //!
 //! Gradients and moments are host memory. On the CPU a parameter's memory is moved out of its
 //! tensor, updated where it lies in one pass over value, gradient and moments, and moved back;
-//! elsewhere this costs a transfer. The norm is summed in the module's order, so that two runs
-//! with the same numbers take the same steps.
+//! elsewhere this costs a transfer.
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{DType, Gradients, Tensor, TensorData};
-use rayon::prelude::*;
+use aion_kernel::adamw::{AdamWFactors, adamw, move_towards};
+use aion_kernel::tensor_file::StoredTensor;
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-
-/// Values that one task works on: large enough to hide its cost, small enough for the cache.
-const CHUNK: usize = 1 << 15;
+use crate::gradients::{GradientSum, host};
+use crate::lora::Adapter;
+use crate::roles::{Patterns, Role};
 
 /// Settings of [`AdamW`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,11 +27,20 @@ pub struct AdamWConfig {
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// Fraction of the learning rate by which matrices shrink a step; vectors (norm weights and
-    /// biases) never do.
+    /// Fraction of the learning rate by which parameters shrink a step; norm weights and biases never
+    /// do.
     pub weight_decay: f64,
     /// Largest norm over all gradients; larger ones are scaled down to it.
     pub max_norm: f64,
+    /// Decay of the running mean of the weights, which is then what is saved as the result. It
+    /// begins with shorter memory, `(1 + n) / (10 + n)` at step n, so that short runs forget their
+    /// first weights too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Parameters that are left as they are, by patterns of their published names
+    /// (`encoder_embeddings.*`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<String>,
 }
 
 impl Default for AdamWConfig {
@@ -42,6 +51,8 @@ impl Default for AdamWConfig {
             epsilon: 1e-8,
             weight_decay: 0.05,
             max_norm: 1.0,
+            ema: None,
+            frozen: Vec::new(),
         }
     }
 }
@@ -65,78 +76,14 @@ impl AdamWConfig {
             let reason = format!("is {:?}, expected two of 0 or more, below 1", self.betas);
             return Err(TrainError::config("optim.betas", reason));
         }
+        if let Some(ema) = self.ema
+            && !(0.0..1.0).contains(&ema)
+        {
+            let reason = format!("is {ema}, expected 0 or more, below 1");
+            return Err(TrainError::config("optim.ema", reason));
+        }
+        Patterns::new("optim.frozen", &self.frozen)?;
         Ok(())
-    }
-}
-
-/// Gradients of a module's parameters, summed over the parts of a batch.
-#[derive(Debug, Default)]
-pub struct GradientSum {
-    gradients: Vec<(ParamId, Vec<f32>)>,
-    parts: usize,
-}
-
-impl GradientSum {
-    /// Adds what the backward pass over one part gave. Parameters without a gradient (embeddings
-    /// of modalities that the part lacks) are left out.
-    pub fn add<M: Module>(&mut self, module: &M, gradients: Gradients) {
-        let mut collector = Collector {
-            gradients,
-            found: Vec::new(),
-        };
-        module.visit(&mut collector);
-        self.parts += 1;
-        if self.gradients.is_empty() {
-            self.gradients = collector.found;
-            return;
-        }
-        for (id, values) in collector.found {
-            match self.gradients.iter_mut().find(|(other, _)| *other == id) {
-                Some((_, sum)) => sum.iter_mut().zip(values).for_each(|(s, v)| *s += v),
-                None => self.gradients.push((id, values)),
-            }
-        }
-    }
-
-    /// Root of the sum of squares over all gradients, of the mean over the parts.
-    pub fn norm(&self) -> f64 {
-        let squares = |values: &[f32]| -> f64 { values.iter().map(|v| f64::from(v * v)).sum() };
-        let total: f64 = self
-            .gradients
-            .iter()
-            .map(|(_, values)| {
-                let sums: Vec<f64> = values.par_chunks(CHUNK).map(squares).collect();
-                sums.iter().sum::<f64>()
-            })
-            .sum();
-        total.sqrt() / self.parts.max(1) as f64
-    }
-}
-
-struct Collector {
-    gradients: Gradients,
-    found: Vec<(ParamId, Vec<f32>)>,
-}
-
-impl ModuleVisitor for Collector {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // What nothing has asked for yet need not be drawn or read to see that it has no gradient.
-        if !param.is_initialized() {
-            return;
-        }
-        if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
-            self.found.push((param.id, host(gradient)));
-        }
-    }
-}
-
-/// A tensor's values; without a copy where they are 32-bit floats that nobody else holds.
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data();
-    match data.dtype() {
-        // This fails for other types only.
-        DType::F32 => data.try_into_vec::<f32>().unwrap_or_default(),
-        _ => data.iter::<f32>().collect(),
     }
 }
 
@@ -160,20 +107,41 @@ pub struct Outcome {
     pub skipped: bool,
 }
 
-/// The optimiser: settings and the moments of every parameter that has had a gradient.
+/// The optimiser: settings, and what it keeps of every parameter.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     config: AdamWConfig,
+    roles: HashMap<ParamId, Role>,
     moments: HashMap<ParamId, Moments>,
+    adapters: HashMap<ParamId, Adapter>,
+    averages: HashMap<ParamId, Vec<f32>>,
+    updates: u64,
 }
 
 impl AdamW {
-    /// An optimiser that has made no step.
+    /// An optimiser that has made no step. Parameters without a role are trained, and those of more
+    /// than one axis decay.
     pub fn new(config: AdamWConfig) -> Self {
         AdamW {
             config,
+            roles: HashMap::new(),
             moments: HashMap::new(),
+            adapters: HashMap::new(),
+            averages: HashMap::new(),
+            updates: 0,
         }
+    }
+
+    /// With a role for each parameter.
+    pub fn with_roles(mut self, roles: HashMap<ParamId, Role>) -> Self {
+        self.roles = roles;
+        self
+    }
+
+    /// With adapters, which are trained instead of their matrices.
+    pub fn with_adapters(mut self, adapters: Vec<(ParamId, Adapter)>) -> Self {
+        self.adapters = adapters.into_iter().collect();
+        self
     }
 
     /// The moments of each parameter.
@@ -181,9 +149,9 @@ impl AdamW {
         &self.moments
     }
 
-    /// Puts back the moments of a parameter.
-    pub fn restore(&mut self, id: ParamId, moments: Moments) {
-        self.moments.insert(id, moments);
+    /// The adapter of a matrix.
+    pub fn adapter(&self, id: ParamId) -> Option<&Adapter> {
+        self.adapters.get(&id)
     }
 
     /// One update of `module` with the schedule's `factor` of the peak rate. Gradients that are
@@ -191,101 +159,203 @@ impl AdamW {
     pub fn step<M: Module>(
         &mut self,
         module: M,
-        gradients: GradientSum,
+        mut gradients: GradientSum,
         factor: f64,
     ) -> (M, Outcome) {
+        let adapters = &self.adapters;
+        gradients.replace(|id, matrix| Some(adapters.get(&id)?.gradient(matrix)));
         let norm = gradients.norm();
         if !norm.is_finite() {
             let skipped = true;
             return (module, Outcome { norm, skipped });
         }
         let clip = (self.config.max_norm / (norm + 1e-6)).min(1.0);
+        let scale = (clip / gradients.weight()) as f32;
         let mut update = Update {
-            config: &self.config,
             learning_rate: self.config.learning_rate * factor,
-            scale: (clip / gradients.parts.max(1) as f64) as f32,
-            gradients: gradients.gradients.into_iter().collect(),
-            moments: &mut self.moments,
+            scale,
+            gradients: gradients.into_map(),
+            optimizer: self,
         };
         let module = module.map(&mut update);
+        self.updates += 1;
         let skipped = false;
         (module, Outcome { norm, skipped })
     }
-}
 
-struct Update<'a> {
-    config: &'a AdamWConfig,
-    learning_rate: f64,
-    scale: f32,
-    gradients: HashMap<ParamId, Vec<f32>>,
-    moments: &'a mut HashMap<ParamId, Moments>,
-}
-
-impl ModuleMapper for Update<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove(&param.id) else {
-            return param;
-        };
-        let (id, tensor, mapper) = param.consume();
-        let tensor = tensor.without_autodiff();
-        let (device, shape) = (tensor.device(), tensor.shape());
-        let mut values = host(tensor);
-        let moments = self.moments.entry(id).or_default();
-        moments.mean.resize(values.len(), 0.0);
-        moments.square.resize(values.len(), 0.0);
-        moments.steps += 1;
-        // Vectors are norm weights and biases, which decay would only bias.
-        let decay = if D > 1 { self.config.weight_decay } else { 0.0 };
-        let rates = Rates::new(self.config, self.learning_rate, decay, moments.steps);
-        rates.apply(&mut values, &gradient, self.scale, moments);
-        let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
-        Param::from_mapped_value(id, tensor.autodiff().require_grad(), mapper)
+    /// The module with the running means of its weights; itself where none are kept.
+    pub fn averaged<M: Module>(&self, module: M) -> M {
+        struct Exchange<'a>(&'a HashMap<ParamId, Vec<f32>>);
+        impl ModuleMapper for Exchange<'_> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let Some(average) = self.0.get(&param.id) else {
+                    return param;
+                };
+                param.map(|tensor| {
+                    let data = TensorData::new(average.clone(), tensor.shape());
+                    Tensor::from_data(data, &tensor.device())
+                })
+            }
+        }
+        module.map(&mut Exchange(&self.averages))
     }
-}
 
-/// The factors of one update, the same for all values of a parameter.
-#[derive(Clone, Copy)]
-struct Rates {
-    beta_mean: f32,
-    beta_square: f32,
-    keep: f32,
-    rate: f32,
-    root_correction: f32,
-    epsilon: f32,
-}
-
-impl Rates {
-    fn new(config: &AdamWConfig, learning_rate: f64, decay: f64, steps: u64) -> Self {
+    /// The factors of an update of a parameter that has had `steps` of them, this one included.
+    fn factors(&self, learning_rate: f64, scale: f32, decays: bool, steps: u64) -> AdamWFactors {
         let power = |beta: f64| 1.0 - beta.powi(steps.min(1 << 30) as i32);
-        let [beta_mean, beta_square] = config.betas;
-        Rates {
+        let [beta_mean, beta_square] = self.config.betas;
+        let decay = if decays {
+            self.config.weight_decay
+        } else {
+            0.0
+        };
+        AdamWFactors {
+            scale,
             beta_mean: beta_mean as f32,
             beta_square: beta_square as f32,
             keep: (1.0 - learning_rate * decay) as f32,
             rate: (learning_rate / power(beta_mean)) as f32,
             root_correction: (1.0 / power(beta_square).sqrt()) as f32,
-            epsilon: config.epsilon as f32,
+            epsilon: self.config.epsilon as f32,
         }
     }
 
-    fn apply(self, values: &mut [f32], gradient: &[f32], scale: f32, moments: &mut Moments) {
-        values
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(moments.mean.par_chunks_mut(CHUNK))
-            .zip(moments.square.par_chunks_mut(CHUNK))
-            .for_each(|(((values, gradient), mean), square)| {
-                let moments = mean.iter_mut().zip(square);
-                for ((value, gradient), (mean, square)) in
-                    values.iter_mut().zip(gradient).zip(moments)
-                {
-                    let gradient = gradient * scale;
-                    *mean = self.beta_mean * *mean + (1.0 - self.beta_mean) * gradient;
-                    *square =
-                        self.beta_square * *square + (1.0 - self.beta_square) * gradient * gradient;
-                    let root = square.sqrt() * self.root_correction + self.epsilon;
-                    *value = self.keep * *value - self.rate * *mean / root;
-                }
-            });
+    /// Moves the running mean of a parameter towards its `new` values.
+    fn average(&mut self, id: ParamId, old: Option<Vec<f32>>, new: &[f32]) {
+        let Some(decay) = self.config.ema else {
+            return;
+        };
+        let updates = self.updates as f64;
+        let share = 1.0 - decay.min((1.0 + updates) / (10.0 + updates));
+        let average = self.averages.entry(id);
+        let average = average.or_insert_with(|| old.unwrap_or_else(|| new.to_vec()));
+        move_towards(average, new, share as f32);
+    }
+}
+
+struct Update<'a> {
+    learning_rate: f64,
+    scale: f32,
+    gradients: HashMap<ParamId, Vec<f32>>,
+    optimizer: &'a mut AdamW,
+}
+
+impl Update<'_> {
+    /// Updates one parameter's values.
+    fn apply(&mut self, id: ParamId, decays: bool, values: &mut [f32], gradient: &[f32]) {
+        let mut moments = self.optimizer.moments.remove(&id).unwrap_or_default();
+        moments.mean.resize(gradient.len(), 0.0);
+        moments.square.resize(gradient.len(), 0.0);
+        moments.steps += 1;
+        let optimizer = &mut *self.optimizer;
+        let factors = optimizer.factors(self.learning_rate, self.scale, decays, moments.steps);
+        let (mean, square) = (&mut moments.mean, &mut moments.square);
+        match optimizer.adapters.get_mut(&id) {
+            Some(adapter) => {
+                let old = adapter.values.clone();
+                adamw(factors, &mut adapter.values, gradient, mean, square);
+                adapter.apply(&old, values);
+            }
+            None => adamw(factors, values, gradient, mean, square),
+        }
+        optimizer.moments.insert(id, moments);
+    }
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let ema = self.optimizer.config.ema.is_some();
+        let Some(gradient) = self.gradients.remove(&param.id) else {
+            if ema {
+                let values = host(param.val().without_autodiff());
+                self.optimizer.average(param.id, None, &values);
+            }
+            return param;
+        };
+        let decays = match self.optimizer.roles.get(&param.id) {
+            Some(role) => *role == Role::Decayed,
+            None => D > 1,
+        };
+        let (id, tensor, mapper) = param.consume();
+        let tensor = tensor.without_autodiff();
+        let (device, shape) = (tensor.device(), tensor.shape());
+        let mut values = host(tensor);
+        let first = ema && !self.optimizer.averages.contains_key(&id);
+        let old = first.then(|| values.clone());
+        self.apply(id, decays, &mut values, &gradient);
+        self.optimizer.average(id, old, &values);
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
+        Param::from_mapped_value(id, tensor.autodiff().require_grad(), mapper)
+    }
+}
+
+/// What a checkpoint holds of one parameter, by field.
+impl AdamW {
+    /// Everything kept of the parameter `id` of shape `shape`.
+    pub(crate) fn fields(&self, id: ParamId, shape: &[usize]) -> Vec<(&'static str, StoredTensor)> {
+        let float = |shape: &[usize], values: &[f32]| StoredTensor::float(shape, values, false);
+        let mut fields = Vec::new();
+        let adapter = self.adapters.get(&id);
+        if let Some(moments) = self.moments.get(&id) {
+            let len = [moments.mean.len()];
+            let shape = if adapter.is_some() { &len } else { shape };
+            fields.push(("steps", StoredTensor::int64(&[1], &[moments.steps as i64])));
+            fields.push(("mean", float(shape, &moments.mean)));
+            fields.push(("square", float(shape, &moments.square)));
+        }
+        if let Some(adapter) = adapter {
+            let ((up, down), [up_shape, down_shape]) = (adapter.factors(), adapter.shapes());
+            fields.push(("lora_up", float(&up_shape, up)));
+            fields.push(("lora_down", float(&down_shape, down)));
+        }
+        if let Some(average) = self.averages.get(&id) {
+            fields.push(("average", float(shape, average)));
+        }
+        fields
+    }
+
+    /// Puts back what [`AdamW::fields`] gave; `field` looks it up.
+    ///
+    /// # Errors
+    /// A field's length is wrong, or the adapter's factors are missing: the reason.
+    pub(crate) fn restore(
+        &mut self,
+        id: ParamId,
+        len: usize,
+        field: &dyn Fn(&str) -> Option<Vec<f32>>,
+        steps: Option<u64>,
+    ) -> Result<(), String> {
+        let checked = |name: &str, len: usize| {
+            let values = field(name).unwrap_or_default();
+            let found = values.len();
+            let fits = found == len;
+            fits.then_some(values)
+                .ok_or_else(|| format!("{name} has {found} values, expected {len}"))
+        };
+        let mut moment_len = len;
+        if let Some(adapter) = self.adapters.get_mut(&id) {
+            let [up, down] = adapter.shapes().map(|shape| shape.iter().product());
+            let mut values = checked("lora_up", up)?;
+            values.extend(checked("lora_down", down)?);
+            moment_len = values.len();
+            adapter.values = values;
+        }
+        if let Some(steps) = steps {
+            let moments = Moments {
+                steps,
+                mean: checked("mean", moment_len)?,
+                square: checked("square", moment_len)?,
+            };
+            self.moments.insert(id, moments);
+        }
+        if self.config.ema.is_some() && self.updates > 0 {
+            self.averages.insert(id, checked("average", len)?);
+        }
+        Ok(())
+    }
+
+    /// Sets the number of updates made so far, for the running means.
+    pub(crate) fn resume_at(&mut self, updates: u64) {
+        self.updates = updates;
     }
 }

@@ -122,6 +122,8 @@ impl Step for Pretraining {
     ) -> Result<StepLoss, TrainError> {
         let loss = model.loss(&shown, &hidden)?;
         let mean = |(sum, count): (f64, usize)| sum / count as f64;
+        let targets: usize = loss.by_modality.values().map(|(_, count)| count).sum();
+        let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
         let terms = loss.by_modality.into_iter();
         Ok(StepLoss {
             total: match self.balance {
@@ -131,6 +133,11 @@ impl Step for Pretraining {
             terms: terms
                 .map(|(id, sums)| (id.to_string(), mean(sums)))
                 .collect(),
+            weight: match self.balance {
+                Balance::Token => targets as f64,
+                Balance::Modality => 1.0,
+            },
+            tokens: (seen + targets) as u64,
         })
     }
 }

@@ -22,12 +22,18 @@ use crate::error::TrainError;
 use crate::fit::{CodebookFit, write_config};
 use crate::metrics::Progress;
 use crate::pretrain::{Pretraining, TokenSet};
+use crate::run_folder;
 use crate::step::Step;
 use crate::trainer::{Trained, Trainer};
 
 /// What a run tells its caller while it works.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The run goes on from a checkpoint; from its beginning where it was ended before the first.
+    Resumed {
+        /// Steps that were done before.
+        step: u64,
+    },
     /// The training set is known: survey objects used, held out, refused; examples in one round.
     Data {
         /// Survey objects.
@@ -53,6 +59,8 @@ pub struct Summary {
     pub steps: u64,
     /// Whether it was stopped before its end; nothing is saved then but the run's checkpoint.
     pub stopped: bool,
+    /// Folder of log and checkpoints.
+    pub output: PathBuf,
     /// Survey objects trained on, held out, refused.
     pub survey: SurveyCounts,
     /// Examples in one round of the training set, simulated ones included.
@@ -73,6 +81,8 @@ type Save<'a, M> = dyn Fn(&M, &WeightNames, bool) -> Result<(), TrainError> + 'a
 /// A run with its surroundings.
 struct Run<'a> {
     config: &'a RunConfig,
+    /// The same as TOML.
+    text: &'a str,
     device: &'a Device,
     from: Option<Checkpoint>,
     report: &'a mut dyn FnMut(&Event),
@@ -82,7 +92,8 @@ struct Run<'a> {
 }
 
 /// Runs a configuration: trains what it names and saves it in the published layout. `resume` goes
-/// on from the last checkpoint of the output folder, and fails where there is none.
+/// on from the last checkpoint of the output folder, and fails where no run was begun. When `stop`
+/// becomes true the run is left so that it can be resumed.
 ///
 /// # Errors
 /// Data or weights cannot be read, the output cannot be written, the loss diverges, or the run
@@ -94,17 +105,15 @@ pub fn run(
     report: &mut dyn FnMut(&Event),
     stop: &AtomicBool,
 ) -> Result<Summary, TrainError> {
-    let output = &config.run.output;
-    let from = if resume {
-        Checkpoint::latest(output)?
-    } else {
-        None
-    };
-    if resume && from.is_none() {
-        return Err(TrainError::resume(output, "there is no checkpoint"));
+    let text = config.to_text()?;
+    let from = run_folder::begin(&config.run.output, &text, resume)?;
+    if resume {
+        let step = from.as_ref().map_or(0, |checkpoint| checkpoint.state.step);
+        report(&Event::Resumed { step });
     }
     let mut run = Run {
         config,
+        text: &text,
         device,
         from,
         report,
@@ -154,6 +163,7 @@ impl Run<'_> {
         let (examples, survey) = objects(&config.data, config.run.seed)?;
         self.data(survey, examples.len());
         let checkpoint = &config.save.checkpoint;
+        let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
         let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
         let total = examples.len();
         let tokens = TokenSet::encode(&examples, &codecs, &task.mask, &mut |done| {
@@ -176,10 +186,9 @@ impl Run<'_> {
             batch: config.run.batch,
             seed: config.run.seed,
         };
-        let save = |model: &Transformer, names: &WeightNames, half| {
-            Ok(model.save(names, checkpoint, half)?)
-        };
-        self.train(&task, model, &weights, checkpoint, &save)
+        let save =
+            |model: &Transformer, names: &WeightNames, half| Ok(model.save(names, folder, half)?);
+        self.train(&task, model, &weights, folder, &save)
     }
 
     /// Codebooks are fitted by one pass over `steps` batches, not by gradients.
@@ -203,7 +212,12 @@ impl Run<'_> {
                 (self.report)(&Event::Prepared { done, total });
             }
         }
-        let codecs = self.config.save.checkpoint.join("codecs");
+        let save = &self.config.save;
+        let codecs = save
+            .folder
+            .as_ref()
+            .unwrap_or(&save.checkpoint)
+            .join("codecs");
         let written = fit.save(&codecs)?;
         summary.saved = written.iter().map(|name| codecs.join(name)).collect();
         Ok(summary)
@@ -241,13 +255,18 @@ impl Run<'_> {
         })
     }
 
-    /// Where the published layout has the codec of this kind.
+    /// Where the codec of this kind goes: where the published layout has it, unless the run file
+    /// names a folder.
     fn codec_folder(&self, kind: Kind) -> PathBuf {
+        let save = &self.config.save;
+        if let Some(folder) = &save.folder {
+            return folder.clone();
+        }
         let codec = aion_data::MODALITIES
             .iter()
             .find(|modality| modality.kind == kind)
             .map_or("", |modality| modality.codec);
-        self.config.save.checkpoint.join("codecs").join(codec)
+        save.checkpoint.join("codecs").join(codec)
     }
 
     /// The loop, and the result's way to disk.
@@ -261,12 +280,13 @@ impl Run<'_> {
     ) -> Result<Summary, TrainError> {
         let (names, _) = weights.finish()?;
         let config = self.config;
-        let text = config.to_text()?;
         let trainer = Trainer {
             run: &config.run,
             optim: &config.optim,
+            lora: config.lora.as_ref(),
             schedule: &config.schedule,
-            config: &text,
+            config: self.text,
+            examples: self.examples,
         };
         let report = &mut self.report;
         let mut progress = |progress: &Progress| report(&Event::Step(progress.clone()));
@@ -293,6 +313,7 @@ impl Run<'_> {
         Summary {
             steps: 0,
             stopped: false,
+            output: self.config.run.output.clone(),
             survey: self.survey.clone(),
             examples: self.examples,
             parameters,

@@ -33,4 +33,9 @@ pub struct StepLoss {
     pub total: Tensor<1>,
     /// Its terms and other figures for the log.
     pub terms: Vec<(String, f64)>,
+    /// What the batch counts beside others of the same step: what `total` is a mean over (target
+    /// tokens, examples), so that the step is that of one large batch.
+    pub weight: f64,
+    /// Tokens that were seen and predicted; 0 where there are none.
+    pub tokens: u64,
 }

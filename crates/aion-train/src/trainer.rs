@@ -1,6 +1,6 @@
 //! The training loop: batches, gradients, optimiser, reports, checkpoints. There is one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -8,10 +8,15 @@ use aion_kernel::WeightNames;
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoint, TrainState};
+use crate::checkpoint::{Checkpoint, Keep, TrainState};
 use crate::error::TrainError;
-use crate::metrics::{LossLog, Means, Progress};
-use crate::optim::{AdamW, AdamWConfig, GradientSum};
+use crate::gradients::GradientSum;
+use crate::log::RunLog;
+use crate::lora::LoraConfig;
+use crate::memory::peak_megabytes;
+use crate::metrics::Progress;
+use crate::optim::{AdamW, AdamWConfig};
+use crate::roles::{freeze, roles};
 use crate::schedule::Schedule;
 use crate::step::Step;
 
@@ -31,7 +36,7 @@ pub struct LoopConfig {
     /// Forward passes whose gradients make one step.
     #[serde(default = "one")]
     pub accumulate: u64,
-    /// Folder of log and checkpoints.
+    /// Folder of the configuration as it was run, the log and the checkpoints.
     pub output: PathBuf,
     /// A folder whose `model.safetensors` the weights start from, instead of random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +47,12 @@ pub struct LoopConfig {
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_every")]
     pub checkpoint_every: u64,
+    /// The newest checkpoints that stay.
+    #[serde(default = "keep_last")]
+    pub keep_last: u64,
+    /// Checkpoints that stay for their low loss, a running mean over about 50 steps.
+    #[serde(default)]
+    pub keep_best: u64,
 }
 
 fn one() -> u64 {
@@ -56,6 +67,10 @@ fn checkpoint_every() -> u64 {
     200
 }
 
+fn keep_last() -> u64 {
+    2
+}
+
 impl LoopConfig {
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         for (key, value) in [
@@ -64,6 +79,7 @@ impl LoopConfig {
             ("run.accumulate", self.accumulate),
             ("run.log_every", self.log_every),
             ("run.checkpoint_every", self.checkpoint_every),
+            ("run.keep_last", self.keep_last),
         ] {
             if value == 0 {
                 return Err(TrainError::config(key, "is 0, expected at least 1"));
@@ -80,16 +96,20 @@ pub struct Trainer<'a> {
     pub run: &'a LoopConfig,
     /// The optimiser.
     pub optim: &'a AdamWConfig,
+    /// Low-rank adapters, instead of whole matrices.
+    pub lora: Option<&'a LoraConfig>,
     /// The learning rate's course.
     pub schedule: &'a Schedule,
     /// The whole configuration as text, kept in checkpoints to know the run again.
     pub config: &'a str,
+    /// Examples in one round of the training set.
+    pub examples: u64,
 }
 
 /// How a run ended.
 #[derive(Debug)]
 pub struct Trained<M> {
-    /// The model, ready for inference.
+    /// The model, ready for inference; running means of its weights where they are kept.
     pub model: M,
     /// Steps done; fewer than configured when it was stopped.
     pub step: u64,
@@ -101,14 +121,20 @@ pub struct Trained<M> {
 struct Running<M> {
     model: M,
     optimizer: AdamW,
-    step: u64,
-    skipped: u64,
-    skipped_in_a_row: u64,
+    state: TrainState,
+}
+
+/// What the last step was like.
+struct Advance {
+    learning_rate: f64,
+    gradient_norm: f64,
+    tokens: u64,
 }
 
 impl Trainer<'_> {
     /// Trains `model`, whose weights are those of `from` if a run is resumed. `report` is called
-    /// every `log_every` steps; when `stop` becomes true, a checkpoint is written and the run ends.
+    /// every `log_every` steps; when `stop` becomes true, the step is finished, a checkpoint written,
+    /// and the run ends.
     ///
     /// # Errors
     /// Data cannot be read, the output cannot be written, or the loss diverges.
@@ -121,44 +147,34 @@ impl Trainer<'_> {
         report: &mut dyn FnMut(&Progress),
         stop: &AtomicBool,
     ) -> Result<Trained<S::Model>, TrainError> {
-        let output = &self.run.output;
-        std::fs::create_dir_all(output).map_err(|source| TrainError::io(output, source))?;
-        let mut state = self.start(model, names, from)?;
-        let mut log = LossLog::open(&self.run.output, state.step)?;
-        let mut means = Means::default();
+        let mut running = self.start(model, names, from)?;
+        let mut saved = from.map(|checkpoint| checkpoint.state.step);
+        let mut log = RunLog::open(&self.run.output, running.state.step)?;
+        let mut clock = Clock::start(running.state.step);
         let mut last = None;
-        let mut since = (Instant::now(), state.step);
-        while state.step < self.run.steps && !stop.load(Ordering::Relaxed) {
-            let (learning_rate, gradient_norm);
-            (state, learning_rate, gradient_norm) = self.advance(task, state, &mut means)?;
-            let done = state.step == self.run.steps;
-            if state.step.is_multiple_of(self.run.log_every) || done {
-                let examples = (state.step - since.1) * self.run.batch * self.run.accumulate;
-                let seconds = since.0.elapsed().as_secs_f64();
-                let per_step = seconds / (state.step - since.1) as f64;
-                since = (Instant::now(), state.step);
-                let progress = Progress {
-                    step: state.step,
-                    steps: self.run.steps,
-                    losses: means.take(),
-                    learning_rate,
-                    gradient_norm,
-                    skipped: state.skipped,
-                    examples_per_second: examples as f64 / seconds,
-                    eta_seconds: per_step * (self.run.steps - state.step) as f64,
-                };
+        while running.state.step < self.run.steps && !stop.load(Ordering::Relaxed) {
+            let advance;
+            (running, advance) = self.advance(task, running)?;
+            let step = running.state.step;
+            let done = step == self.run.steps;
+            clock.tokens += advance.tokens;
+            if step.is_multiple_of(self.run.log_every) || done {
+                let progress = self.progress(&mut running.state, &advance, &mut clock);
                 log.write(&progress)?;
                 report(&progress);
                 last = Some(progress);
             }
-            if state.step.is_multiple_of(self.run.checkpoint_every) && !done {
-                self.checkpoint(&state, names)?;
+            if step.is_multiple_of(self.run.checkpoint_every) {
+                self.checkpoint(&running, names)?;
+                saved = Some(step);
             }
         }
-        self.checkpoint(&state, names)?;
+        if saved != Some(running.state.step) {
+            self.checkpoint(&running, names)?;
+        }
         Ok(Trained {
-            model: state.model.valid(),
-            step: state.step,
+            model: running.optimizer.averaged(running.model.valid()),
+            step: running.state.step,
             last,
         })
     }
@@ -169,49 +185,64 @@ impl Trainer<'_> {
         names: &WeightNames,
         from: Option<&Checkpoint>,
     ) -> Result<Running<M>, TrainError> {
-        let mut optimizer = AdamW::new(self.optim.clone());
-        let (mut step, mut skipped) = (0, 0);
+        let roles = roles(names, self.optim, self.lora)?;
+        let adapters = match self.lora {
+            Some(lora) => lora.adapters(names, self.run.seed)?,
+            None => Vec::new(),
+        };
+        let model = freeze(model.train(), &roles);
+        let optimizer = AdamW::new(self.optim.clone()).with_roles(roles);
+        let mut optimizer = optimizer.with_adapters(adapters);
+        let mut state = TrainState {
+            config: self.config.to_owned(),
+            examples: self.examples,
+            ..TrainState::default()
+        };
         if let Some(checkpoint) = from {
-            if checkpoint.state.config != self.config {
-                let reason = "the run file has changed since";
+            let (now, then) = (self.examples, checkpoint.state.examples);
+            if now != then {
+                let reason = format!("the training set has {now} examples, had {then}");
                 return Err(TrainError::resume(&checkpoint.folder, reason));
             }
-            checkpoint.restore(&mut optimizer, &model, names)?;
-            (step, skipped) = (checkpoint.state.step, checkpoint.state.skipped);
-        }
-        if from.is_none() && Checkpoint::latest(&self.run.output)?.is_some() {
-            let reason = "the folder already holds a run: resume it or give another folder";
-            return Err(TrainError::resume(&self.run.output, reason));
+            checkpoint.restore(&mut optimizer, names)?;
+            state = TrainState {
+                config: state.config,
+                ..checkpoint.state.clone()
+            };
         }
         Ok(Running {
-            model: model.train(),
+            model,
             optimizer,
-            step,
-            skipped,
-            skipped_in_a_row: 0,
+            state,
         })
     }
 
-    /// One step; returns the new state, the learning rate and the gradient norm.
+    /// One step.
     fn advance<S: Step>(
         &self,
         task: &S,
-        mut state: Running<S::Model>,
-        means: &mut Means,
-    ) -> Result<(Running<S::Model>, f64, f64), TrainError> {
+        mut running: Running<S::Model>,
+    ) -> Result<(Running<S::Model>, Advance), TrainError> {
         let mut gradients = GradientSum::default();
+        let (mut total, mut tokens) = (0.0, 0);
+        let state = &mut running.state;
         for part in 0..self.run.accumulate {
             let batch = task.batch(state.step * self.run.accumulate + part)?;
-            let loss = task.loss(&state.model, batch)?;
-            gradients.add(&state.model, loss.total.backward());
-            means.add("loss", f64::from(loss.total.into_scalar::<f32>()));
+            let loss = task.loss(&running.model, batch)?;
+            let weighted = loss.total.clone().mul_scalar(loss.weight);
+            gradients.add(&running.model, weighted.backward(), loss.weight);
+            let value = f64::from(loss.total.into_scalar::<f32>());
+            total += loss.weight * value;
+            tokens += loss.tokens;
+            state.means.add("loss", value, loss.weight);
             for (name, value) in &loss.terms {
-                means.add(name, *value);
+                state.means.add(name, *value, 1.0);
             }
         }
+        state.loss.add(total / gradients.weight());
         let factor = self.schedule.factor(state.step, self.run.steps);
         let outcome;
-        (state.model, outcome) = state.optimizer.step(state.model, gradients, factor);
+        (running.model, outcome) = running.optimizer.step(running.model, gradients, factor);
         state.step += 1;
         if outcome.skipped {
             state.skipped += 1;
@@ -225,21 +256,67 @@ impl Trainer<'_> {
                 skipped: state.skipped_in_a_row,
             });
         }
-        Ok((state, self.optim.learning_rate * factor, outcome.norm))
+        let advance = Advance {
+            learning_rate: self.optim.learning_rate * factor,
+            gradient_norm: outcome.norm,
+            tokens,
+        };
+        Ok((running, advance))
+    }
+
+    fn progress(&self, state: &mut TrainState, advance: &Advance, clock: &mut Clock) -> Progress {
+        let steps = (state.step - clock.step) as f64;
+        let seconds = clock.since.elapsed().as_secs_f64();
+        let examples = steps * (self.run.batch * self.run.accumulate) as f64;
+        let progress = Progress {
+            step: state.step,
+            steps: self.run.steps,
+            losses: state.means.take(),
+            learning_rate: advance.learning_rate,
+            gradient_norm: advance.gradient_norm,
+            skipped: state.skipped,
+            examples_per_second: examples / seconds,
+            tokens_per_second: clock.tokens as f64 / seconds,
+            peak_mb: peak_megabytes(),
+            seconds: clock.started.elapsed().as_secs_f64(),
+            eta_seconds: seconds / steps * (self.run.steps - state.step) as f64,
+        };
+        *clock = Clock {
+            started: clock.started,
+            ..Clock::start(state.step)
+        };
+        progress
     }
 
     fn checkpoint<M: Module>(
         &self,
-        state: &Running<M>,
+        running: &Running<M>,
         names: &WeightNames,
     ) -> Result<(), TrainError> {
-        let record = TrainState {
-            format: crate::checkpoint::FORMAT,
-            step: state.step,
-            skipped: state.skipped,
-            config: self.config.to_owned(),
+        let keep = Keep {
+            last: self.run.keep_last,
+            best: self.run.keep_best,
         };
-        let output: &Path = &self.run.output;
-        Checkpoint::save(output, &record, &state.model, names, &state.optimizer)
+        let (model, output) = ((&running.model, names), &self.run.output);
+        Checkpoint::save(output, &running.state, keep, model, &running.optimizer)
+    }
+}
+
+/// Time and work since the last report.
+struct Clock {
+    started: Instant,
+    since: Instant,
+    step: u64,
+    tokens: u64,
+}
+
+impl Clock {
+    fn start(step: u64) -> Self {
+        Clock {
+            started: Instant::now(),
+            since: Instant::now(),
+            step,
+            tokens: 0,
+        }
     }
 }

@@ -19,3 +19,4 @@ mod simulate;
 #[path = "../../../aion-fetch/tests/fetch/answers.rs"]
 mod survey_answers;
 mod tensors;
+mod train;

@@ -67,10 +67,13 @@ impl Step for Plane {
     }
 
     fn loss(&self, model: &Line, (input, target): Self::Batch) -> Result<StepLoss, TrainError> {
+        let input_rows = input.dims()[0];
         let total = (model.forward(input) - target).powf_scalar(2.0).mean();
         Ok(StepLoss {
             total,
             terms: vec![("constant".to_owned(), 1.0)],
+            weight: input_rows as f64,
+            tokens: 3,
         })
     }
 }

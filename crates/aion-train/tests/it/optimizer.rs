@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use aion_kernel::Weights;
-use aion_train::optim::{AdamW, AdamWConfig, GradientSum};
+use aion_kernel::{WeightNames, Weights};
+use aion_train::gradients::GradientSum;
+use aion_train::lora::LoraConfig;
+use aion_train::optim::{AdamW, AdamWConfig};
+use aion_train::roles::{Role, roles};
 use aion_train::step::Step;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
@@ -97,7 +100,7 @@ fn follows_the_definition() {
                     .zip(values)
                     .for_each(|(s, v)| *s += 0.5 * f64::from(v));
             }
-            sum.add(&model, gradients);
+            sum.add(&model, gradients, 1.0);
         }
         let norm = mean.values().flatten().map(|g| g * g).sum::<f64>().sqrt();
         assert!((sum.norm() / norm - 1.0).abs() < 1e-5);
@@ -133,10 +136,156 @@ fn leaves_the_model_alone_when_gradients_are_not_finite() {
         .loss(&model, task.batch(0).expect("data"))
         .expect("loss");
     let mut sum = GradientSum::default();
-    sum.add(&model, loss.total.backward());
+    sum.add(&model, loss.total.backward(), 1.0);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let (model, outcome) = optimizer.step(model, sum, 1.0);
     assert!(outcome.skipped);
     assert_eq!(values(&model), before);
     assert!(optimizer.moments().is_empty());
+}
+
+/// A model with its names, in training.
+fn line() -> (Line, WeightNames) {
+    let (model, names) = Line::new(&Weights::seeded(1, &Device::flex()));
+    (model.train(), names)
+}
+
+/// Gradients of the batch at `position`.
+fn gradients(model: &Line, position: u64) -> GradientSum {
+    let task = Plane { broken: u64::MAX };
+    let batch = task.batch(position).expect("data");
+    let loss = task.loss(model, batch).expect("loss");
+    let mut sum = GradientSum::default();
+    sum.add(model, loss.total.backward(), 1.0);
+    sum
+}
+
+#[test]
+fn uneven_parts_make_the_step_of_one_large_batch() {
+    let (model, _) = line();
+    let (input, target) = Plane { broken: u64::MAX }.batch(0).expect("data");
+    let part = |range: std::ops::Range<usize>| {
+        let rows = range.len() as f64;
+        let (input, target) = (
+            input.clone().slice([range.clone()]),
+            target.clone().slice([range]),
+        );
+        let mean = (model.forward(input) - target).powf_scalar(2.0).mean();
+        (mean.mul_scalar(rows).backward(), rows)
+    };
+    let sum = |parts: [std::ops::Range<usize>; 2]| {
+        let mut sum = GradientSum::default();
+        for range in parts.into_iter().filter(|range| !range.is_empty()) {
+            let (gradients, weight) = part(range);
+            sum.add(&model, gradients, weight);
+        }
+        sum.norm()
+    };
+    let whole = sum([0..16, 16..16]);
+    assert!((sum([0..3, 3..16]) / whole - 1.0).abs() < 1e-6);
+    assert!((sum([0..8, 8..16]) / whole - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn running_means_follow_the_weights() {
+    let config = AdamWConfig {
+        ema: Some(0.9999),
+        ..AdamWConfig::default()
+    };
+    let (mut model, _) = line();
+    let mut optimizer = AdamW::new(config);
+    let mut expected = values(&model);
+    for step in 0..5u64 {
+        let sum = gradients(&model, step);
+        (model, _) = optimizer.step(model, sum, 1.0);
+        let share = 1.0 - (1.0 + step as f32) / (10.0 + step as f32);
+        for (id, (_, now)) in values(&model) {
+            let average = expected.get_mut(&id).expect("known").1.iter_mut();
+            average
+                .zip(now)
+                .for_each(|(average, now)| *average += share * (now - *average));
+        }
+    }
+    let found = values(&optimizer.averaged(model.valid()));
+    for (id, (_, expected)) in &expected {
+        for (found, expected) in found[id].1.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+    assert_ne!(found, values(&model));
+}
+
+/// Trains a few steps with these roles and adapters; which parameters, by name, have changed.
+fn changed(optim: &AdamWConfig, lora: Option<&LoraConfig>) -> Vec<String> {
+    use aion_train::schedule::Schedule;
+    use aion_train::trainer::{LoopConfig, Trainer};
+    let (model, names) = Line::new(&Weights::seeded(1, &Device::flex()));
+    let before = values(&model);
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!(
+        "seed = 1\nsteps = 4\nbatch = 16\noutput = {:?}",
+        folder.path()
+    );
+    let run: LoopConfig = toml::from_str(&text).expect("valid");
+    let trainer = Trainer {
+        run: &run,
+        optim,
+        lora,
+        schedule: &Schedule::default(),
+        config: "",
+        examples: 1,
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let task = Plane { broken: u64::MAX };
+    let trained = trainer.run(&task, model, &names, None, &mut |_| {}, &stop);
+    let after = values(&trained.expect("trains").model);
+    let differing = names.params().filter(|(_, id, _)| before[id] != after[id]);
+    differing.map(|(name, ..)| name.to_owned()).collect()
+}
+
+#[test]
+fn frozen_parameters_stay() {
+    let frozen = |patterns: &[&str]| AdamWConfig {
+        frozen: patterns.iter().map(|text| (*text).to_owned()).collect(),
+        ..AdamWConfig::default()
+    };
+    let all = [
+        "hidden.bias",
+        "hidden.weight",
+        "output.bias",
+        "output.weight",
+    ];
+    assert_eq!(changed(&frozen(&[]), None), all);
+    assert_eq!(changed(&frozen(&["hidden.*"]), None), all[2..]);
+    let (_, names) = line();
+    let error = roles(&names, &frozen(&["hiden.*"]), None).expect_err("no such parameter");
+    let text = error.to_string();
+    assert!(
+        text.contains("optim.frozen") && text.contains("hiden.*"),
+        "{text}"
+    );
+}
+
+#[test]
+fn adapters_change_their_matrices_only() {
+    let lora = LoraConfig {
+        rank: 2,
+        alpha: 4.0,
+        targets: vec!["hidden.*".to_owned()],
+        whole: vec!["output.bias".to_owned()],
+    };
+    let optim = AdamWConfig::default();
+    assert_eq!(
+        changed(&optim, Some(&lora)),
+        ["hidden.weight", "output.bias"]
+    );
+    let (_, names) = line();
+    let roles = roles(&names, &optim, Some(&lora)).expect("roles");
+    let role = |wanted: &str| {
+        let found = names.params().find(|(name, ..)| *name == wanted);
+        roles[&found.expect("known").1]
+    };
+    assert_eq!(role("hidden.weight"), Role::Decayed);
+    assert_eq!(role("output.bias"), Role::Plain);
+    assert_eq!(role("output.weight"), Role::Frozen);
 }

@@ -8,7 +8,7 @@ use aion_simulate::Sky;
 use aion_train::{Event, RunConfig, Summary, TrainError, run};
 use burn::tensor::Device;
 
-const IMAGE: &str = r#"
+pub const IMAGE: &str = r#"
 [codec]
 kind = "image"
 [codec.config]
@@ -22,7 +22,7 @@ range_compression_factor = 0.01
 mult_factor = 10.0
 "#;
 
-const SPECTRUM: &str = r#"
+pub const SPECTRUM: &str = r#"
 [codec]
 kind = "spectrum"
 [codec.config]
@@ -42,7 +42,7 @@ codebook_size = 1024
 dim = 10
 "#;
 
-const NUMBERS: &str = r#"
+pub const NUMBERS: &str = r#"
 [codec]
 kind = "numbers"
 sample = 100

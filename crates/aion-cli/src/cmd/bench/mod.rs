@@ -245,16 +245,6 @@ fn time(
         spread: ends.map_or(0.0, |(shortest, longest)| longest - shortest),
         rate: amount / median,
         unit,
-        peak_mb: peak_megabytes(),
+        peak_mb: aion_train::memory::peak_megabytes(),
     })
-}
-
-/// Peak resident memory of this process, from the Linux kernel.
-fn peak_megabytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e6)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use aion_model::{Visible, VisibleTokens};
-use aion_train::optim::{AdamW, AdamWConfig, GradientSum};
+use aion_train::gradients::GradientSum;
+use aion_train::optim::{AdamW, AdamWConfig};
 use anyhow::ensure;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -100,7 +101,7 @@ fn steps<M: Module + 'static>(
         };
         let loss = loss(&before)?;
         let mut gradients = GradientSum::default();
-        gradients.add(&before, loss.backward());
+        gradients.add(&before, loss.backward(), 1.0);
         let (after, outcome) = optimizer.step(before, gradients, 1.0);
         ensure!(
             !outcome.skipped,
