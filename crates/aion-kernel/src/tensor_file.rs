@@ -197,7 +197,7 @@ impl View for &StoredTensor {
 }
 
 /// Writes tensors to `path` under a temporary name, then renames, so that a reader (or a mapping
-/// of the old file) never sees half a file.
+/// of the old file) never sees half a file. The same content is the same bytes.
 ///
 /// # Errors
 /// The folder cannot be written.
@@ -206,10 +206,38 @@ pub fn save(
     tensors: &BTreeMap<String, StoredTensor>,
     metadata: HashMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = safetensors::serialize(tensors.iter(), metadata)
-        .map_err(|error| WeightsError::format(path, error))?;
+    let wrong = |error: String| WeightsError::format(path, error);
+    let bytes = safetensors::serialize(tensors.iter(), None).map_err(|e| wrong(e.to_string()))?;
+    let bytes = with_metadata(bytes, metadata).map_err(|e| wrong(e.to_string()))?;
     replace_file(path, &bytes).map_err(|source| WeightsError::io(path, source))
+}
+
+/// Puts metadata into the header of a file that has none, sorted: the library would write them in an
+/// order that changes from one process to the next.
+fn with_metadata(
+    mut file: Vec<u8>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    /// The header's length, and what headers are padded to.
+    const LENGTH: usize = size_of::<u64>();
+    let Some(length) = file.first_chunk::<LENGTH>().map(|n| u64::from_le_bytes(*n)) else {
+        return Ok(file);
+    };
+    let end = LENGTH + length as usize;
+    let (true, Some(header)) = (!metadata.is_empty(), file.get(LENGTH..end)) else {
+        return Ok(file);
+    };
+    let sorted: BTreeMap<String, String> = metadata.into_iter().collect();
+    let entries = header.trim_ascii();
+    let entries = entries.strip_prefix(b"{").unwrap_or(entries);
+    let comma: &[u8] = if entries == b"}" { b"" } else { b"," };
+    let mut new = b"{\"__metadata__\":".to_vec();
+    serde_json::to_writer(&mut new, &sorted)?;
+    new.extend([comma, entries].concat());
+    new.resize(new.len().next_multiple_of(LENGTH), b' ');
+    let length = (new.len() as u64).to_le_bytes();
+    file.splice(..end, length.into_iter().chain(new));
+    Ok(file)
 }
 
 /// Writes `bytes` beside `path` and renames.
@@ -243,4 +271,36 @@ pub fn sha256(path: &Path) -> Result<String, WeightsError> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_is_the_same_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.safetensors");
+        let tensor = StoredTensor::float(&[3], &[1.0, 2.0, 3.0], false);
+        let tensors = BTreeMap::from([("a".to_owned(), tensor)]);
+        let mut files = Vec::new();
+        for _ in 0..3 {
+            // Each map has an order of its own.
+            let metadata = (0..20).map(|i| (format!("name \"{i}\""), i.to_string()));
+            let metadata: HashMap<String, String> = metadata.collect();
+            save(&path, &tensors, metadata.clone()).expect("written");
+            let file = TensorFile::open(&path).expect("valid");
+            assert_eq!(file.metadata(), &metadata);
+            assert_eq!(file.values("a"), Some(vec![1.0, 2.0, 3.0]));
+            files.push(std::fs::read(&path).expect("readable"));
+        }
+        assert!(files[0] == files[1] && files[1] == files[2]);
+        save(
+            &path,
+            &BTreeMap::new(),
+            HashMap::from([("k".to_owned(), "v".to_owned())]),
+        )
+        .expect("written");
+        assert!(TensorFile::open(&path).is_ok());
+    }
 }

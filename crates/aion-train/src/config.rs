@@ -118,10 +118,6 @@ impl RunConfig {
     /// The same run with everything that it writes in one folder: log, checkpoints, and the result as
     /// `config.json` and `model.safetensors`. What it reads stays where it is.
     pub fn with_output(mut self, folder: &Path) -> Self {
-        if let Some(model) = &mut self.model {
-            let codecs = model.codecs.take();
-            model.codecs = codecs.or_else(|| Some(self.save.checkpoint.clone()));
-        }
         self.run.output = folder.to_owned();
         self.save.folder = Some(folder.to_owned());
         self

@@ -50,12 +50,17 @@ impl RunLog {
         writeln!(self.file, "{line}").map_err(failed)?;
         let losses = progress.losses.iter();
         let losses = losses.map(|(name, value)| (format!("loss/{name}"), *value));
+        // A run without tokens has no curve of them.
+        let tokens = match progress.tokens_per_second {
+            0.0 => f64::NAN,
+            rate => rate,
+        };
         let others = [
             ("optimizer/learning_rate", progress.learning_rate),
             ("optimizer/gradient_norm", progress.gradient_norm),
             ("optimizer/skipped_steps", progress.skipped as f64),
             ("speed/examples_per_second", progress.examples_per_second),
-            ("speed/tokens_per_second", progress.tokens_per_second),
+            ("speed/tokens_per_second", tokens),
             ("memory/peak_mb", progress.peak_mb.unwrap_or(f64::NAN)),
         ];
         let others = others.map(|(name, value)| (name.to_owned(), value));

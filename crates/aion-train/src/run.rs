@@ -310,8 +310,9 @@ impl Run<'_> {
     }
 
     fn summary(&self, parameters: usize) -> Summary {
+        let before = self.from.as_ref().map_or(0, |from| from.state.step);
         Summary {
-            steps: 0,
+            steps: before,
             stopped: false,
             output: self.config.run.output.clone(),
             survey: self.survey.clone(),
