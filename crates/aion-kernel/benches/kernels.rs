@@ -5,8 +5,10 @@
 //! Winograd convolution can pass 100 %), and their share of the rate that products reach when all
 //! they need lies in the nearest cache.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use aion_kernel::adamw::{AdamWFactors, adamw};
 use aion_kernel::layer::{Conv2d, ConvNextBlock, LayerNorm, Linear};
 use aion_kernel::{Activation, Init, Segments, Weights, attend, roofline};
 use burn::module::Module;
@@ -109,7 +111,31 @@ fn kernels() -> Vec<Kernel> {
         kernels.push(convnext_training(length, dim));
     }
     kernels.push(norm(855, 768));
+    kernels.push(optimizer(1 << 24));
     kernels
+}
+
+/// Bound by memory: seven streams of 4 bytes a value.
+fn optimizer(len: usize) -> Kernel {
+    let factors = AdamWFactors {
+        scale: 1.0,
+        beta_mean: 0.9,
+        beta_square: 0.95,
+        keep: 1.0,
+        rate: 1e-3,
+        root_correction: 1.0,
+        epsilon: 1e-8,
+    };
+    let gradient = vec![1.0; len];
+    let state = RefCell::new([0.0; 3].map(|value| vec![value; len]));
+    Kernel {
+        name: format!("adamw {len}"),
+        operations: 14.0 * len as f64,
+        call: Box::new(move || {
+            let [values, mean, square] = &mut *state.borrow_mut();
+            adamw(factors, values, &gradient, mean, square);
+        }),
+    }
 }
 
 fn linear(rows: usize, inputs: usize, outputs: usize) -> Kernel {
