@@ -75,7 +75,7 @@ struct Collector<'a> {
 
 impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // A parameter that was never used needs no values to know that it has no gradient.
+        // What nothing has asked for yet need not be drawn or read to see that it has no gradient.
         if !param.is_initialized() {
             return;
         }
