@@ -90,8 +90,9 @@ impl Display {
     fn say(&self, text: String) {
         if self.lines {
             eprintln!("{text}");
-        } else if self.view.println(&text).is_err() {
-            // The terminal has gone; there is nobody to tell.
+        } else {
+            // Fails when the terminal has gone; there is nobody to tell then.
+            let _ = self.view.println(&text);
         }
     }
 
