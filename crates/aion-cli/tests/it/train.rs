@@ -65,11 +65,20 @@ fn result(output: &Path) -> Vec<u8> {
     std::fs::read(output.join("model.safetensors")).expect("a result")
 }
 
-/// Waits for a file of the run, while the process lives.
-fn wait_for(path: &Path, child: &mut Child) {
+/// Number of processes that have come to their first step in a run's folder: each has an event file.
+fn starts(output: &Path) -> usize {
+    let entries = std::fs::read_dir(output).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names
+        .filter(|name| name.starts_with("events.out.tfevents."))
+        .count()
+}
+
+/// Waits until the process has come to its first step, while it lives.
+fn wait_for_start(output: &Path, before: usize, child: &mut Child) {
     let started = Instant::now();
-    while !path.exists() && child.try_wait().expect("a child").is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{path:?}");
+    while starts(output) == before && child.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{output:?}");
         sleep(Duration::from_millis(2));
     }
 }
@@ -84,9 +93,10 @@ fn killed_at_any_moment_and_resumed_the_result_is_the_same() {
         .success();
     let mut resume: &[&str] = &[];
     // Some deaths between steps, some while a checkpoint is written, one before the first.
-    for milliseconds in [0, 3, 41, 17, 120, 73, 30] {
+    for milliseconds in [0, 30, 150, 70, 200, 110] {
+        let before = starts(&killed);
         let mut child = start(&run, &killed, resume);
-        wait_for(&killed.join("losses.jsonl"), &mut child);
+        wait_for_start(&killed, before, &mut child);
         sleep(Duration::from_millis(milliseconds));
         child.kill().expect("killed");
         child.wait().expect("gone");
@@ -104,15 +114,16 @@ fn killed_at_any_moment_and_resumed_the_result_is_the_same() {
 #[test]
 fn sigterm_saves_and_says_so_by_the_exit_code() {
     let scratch = Scratch::new();
-    let run = run_file(&scratch, "checkpoint_every = 3", "checkpoint_every = 1000");
+    let run = run_file(&scratch, "steps = 24", "steps = 80");
     let (straight, stopped) = (scratch.path("straight"), scratch.path("stopped"));
     scratch.aion(arguments(&run, &straight, &[])).success();
     let mut codes = Vec::new();
     for signal in ["-TERM", "-INT"] {
         let resume: &[&str] = if codes.is_empty() { &[] } else { &["--resume"] };
+        let before = starts(&stopped);
         let mut child = start(&run, &stopped, resume);
-        wait_for(&stopped.join("losses.jsonl"), &mut child);
-        sleep(Duration::from_millis(40));
+        wait_for_start(&stopped, before, &mut child);
+        sleep(Duration::from_millis(50));
         let sent = Command::new("kill")
             .arg(signal)
             .arg(child.id().to_string())
