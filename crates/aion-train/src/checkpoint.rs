@@ -43,8 +43,10 @@ pub struct TrainState {
     pub skipped_in_a_row: u64,
     /// Examples in one round of the training set, which has to be the same to go on.
     pub examples: u64,
-    /// Loss of the last steps, by which checkpoints are compared.
+    /// Loss of the last steps.
     pub loss: RunningLoss,
+    /// Loss of the last validation pass.
+    pub held_out: Option<f64>,
     /// Sums since the last report.
     pub means: Means,
     /// The run's configuration, as TOML, which has to be the same to go on.
@@ -68,7 +70,7 @@ pub struct FileDigest {
 pub struct Keep {
     /// The newest ones.
     pub last: u64,
-    /// Those of the lowest running loss.
+    /// Those of the lowest loss: held out, where the run validates, or running.
     pub best: u64,
 }
 
@@ -209,7 +211,8 @@ fn drop_old(output: &Path, keep: Keep) -> Result<(), TrainError> {
     if keep.best > 0 {
         let mut by_loss = Vec::new();
         for folder in &folders {
-            if let Some(loss) = read_state(folder)?.loss.value() {
+            let state = read_state(folder)?;
+            if let Some(loss) = state.held_out.or(state.loss.value()) {
                 by_loss.push((loss, folder.clone()));
             }
         }

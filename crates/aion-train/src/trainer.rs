@@ -23,6 +23,9 @@ use crate::step::Step;
 /// Steps in a row without finite gradients after which a run gives up.
 const MOST_SKIPPED: u64 = 20;
 
+/// The validation loss by which checkpoints are compared.
+const HELD_OUT: &str = "validation/mean/token";
+
 /// Section `run`: the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,15 +50,16 @@ pub struct LoopConfig {
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_every")]
     pub checkpoint_every: u64,
-    /// The newest checkpoints that stay.
-    #[serde(default = "keep_last")]
-    pub keep_last: u64,
-    /// Checkpoints that stay for their low loss, a running mean over about 50 steps.
-    #[serde(default)]
-    pub keep_best: u64,
     /// Steps between passes over the validation part; none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<u64>,
+    /// The newest checkpoints that stay.
+    #[serde(default = "keep_last")]
+    pub keep_last: u64,
+    /// Checkpoints that stay for their low loss: that of the last validation pass before them, or
+    /// where there is none a running mean over about 50 steps.
+    #[serde(default)]
+    pub keep_best: u64,
 }
 
 fn one() -> u64 {
@@ -169,10 +173,7 @@ impl Trainer<'_> {
             let done = step == self.run.steps;
             clock.tokens += advance.tokens;
             if self.run.validates(step) {
-                let model = running.optimizer.averaged(running.model.valid());
-                for (name, value) in task.validate(&model)? {
-                    running.state.means.add(&name, value, 1.0);
-                }
+                self.validate(task, &mut running)?;
             }
             if step.is_multiple_of(self.run.log_every) || done {
                 let progress = self.progress(&mut running.state, &advance, &mut clock);
@@ -278,6 +279,22 @@ impl Trainer<'_> {
             tokens,
         };
         Ok((running, advance))
+    }
+
+    /// Losses on the validation part, by the weights that would be saved now.
+    fn validate<S: Step>(
+        &self,
+        task: &S,
+        running: &mut Running<S::Model>,
+    ) -> Result<(), TrainError> {
+        let model = running.optimizer.averaged(running.model.valid());
+        for (name, value) in task.validate(&model)? {
+            running.state.means.add(&name, value, 1.0);
+            if name == HELD_OUT {
+                running.state.held_out = Some(value);
+            }
+        }
+        Ok(())
     }
 
     fn progress(&self, state: &mut TrainState, advance: &Advance, clock: &mut Clock) -> Progress {
