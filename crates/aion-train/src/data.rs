@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read, without_repeats};
-use aion_data::{Kind, Measurement, ModalityId, Object, Survey};
+use aion_data::{Measurement, ModalityId, Object, Survey};
 use aion_simulate::{Coverage, Sky};
 use rand::Rng;
 use rayon::prelude::*;
@@ -107,7 +107,7 @@ fn survey_objects(config: &DataConfig) -> Result<(Vec<(Object, u64)>, SurveyCoun
 }
 
 /// The files that patterns stand for, in order.
-fn files(patterns: &[String]) -> Result<Vec<PathBuf>, TrainError> {
+pub(crate) fn files(patterns: &[String]) -> Result<Vec<PathBuf>, TrainError> {
     let key = "data.survey.paths";
     let mut files = Vec::new();
     for pattern in patterns {
@@ -186,22 +186,27 @@ impl<T: Clone + Send + Sync> Examples<T> {
         }
     }
 
+    /// The example at `place` of the endless shuffled order.
+    pub fn at(&self, place: u64) -> Option<T> {
+        self.get(shuffled(self.seed, place, self.len()))
+    }
+
     /// Batch `position` of `size` examples of the endless shuffled order.
     pub fn batch(&self, position: u64, size: u64) -> Vec<T> {
         (position * size..(position + 1) * size)
             .into_par_iter()
-            .filter_map(|place| self.get(shuffled(self.seed, place, self.len())))
+            .filter_map(|place| self.at(place))
             .collect()
     }
 }
 
-/// Measurements of one kind (images, spectra) of all surveys, to train a codec.
+/// Measurements of some modalities (the images of all surveys, say), to train a codec.
 ///
 /// # Errors
-/// A file cannot be read, or nothing of the kind is found.
+/// A file cannot be read, or nothing of them is found.
 pub fn measurements(
     config: &DataConfig,
-    kind: Kind,
+    modalities: &[ModalityId],
     seed: u64,
 ) -> Result<(Examples<Measurement>, SurveyCounts), TrainError> {
     let (objects, mut counts) = survey_objects(config)?;
@@ -210,14 +215,13 @@ pub fn measurements(
         .flat_map(|(object, repeat)| {
             let found = object.measurements.into_iter();
             found
-                .filter(move |(id, _)| id.info().kind == kind)
+                .filter(|(id, _)| modalities.contains(id))
                 .map(move |(_, measurement)| (measurement, repeat))
         })
         .collect();
     counts.used = survey.len();
-    let ids: Vec<ModalityId> = ModalityId::all()
-        .filter(|id| id.info().kind == kind && footprint(id.info().survey).is_some())
-        .collect();
+    let simulated = |id: &&ModalityId| footprint(id.info().survey).is_some();
+    let ids: Vec<ModalityId> = modalities.iter().filter(simulated).copied().collect();
     let sky = config.simulated.clone();
     let count = sky.as_ref().map_or(0, |sky| sky.count);
     let draw = move |index: u64| {
@@ -245,7 +249,7 @@ pub fn objects(
 }
 
 /// The simulator's name of a survey.
-fn footprint(survey: Survey) -> Option<Coverage> {
+pub(crate) fn footprint(survey: Survey) -> Option<Coverage> {
     match survey {
         Survey::LegacySurvey => Some(Coverage::LEGACY),
         Survey::Hsc => Some(Coverage::HSC),
@@ -284,6 +288,7 @@ pub(crate) fn shuffled(seed: u64, place: u64, len: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aion_data::Kind;
 
     #[test]
     fn every_round_holds_each_example_once() {
@@ -315,7 +320,10 @@ mod tests {
             simulated: Some(SimulatedSource { seed: 1, count: 40 }),
             ..DataConfig::default()
         };
-        let (examples, _) = measurements(&config, Kind::Spectrum, 3).expect("a sky");
+        let spectra: Vec<ModalityId> = ModalityId::all()
+            .filter(|id| id.info().kind == Kind::Spectrum)
+            .collect();
+        let (examples, _) = measurements(&config, &spectra, 3).expect("a sky");
         let batch = examples.batch(2, 8);
         assert_eq!(batch.len(), 8);
         assert!(batch.iter().all(|m| matches!(m, Measurement::Spectrum(_))));

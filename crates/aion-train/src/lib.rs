@@ -5,6 +5,7 @@
 //! randomness is a function of the seed and the step, so a run resumes exactly.
 
 pub mod checkpoint;
+pub mod codec_report;
 pub mod codec_step;
 pub mod config;
 pub mod data;
@@ -12,6 +13,8 @@ pub mod error;
 pub mod fit;
 pub mod masking;
 pub mod metrics;
+pub mod mix;
+mod one_pass;
 pub mod optim;
 pub mod pretrain;
 pub mod random;

@@ -5,21 +5,25 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aion_train::codec_report::of_newest;
 use aion_train::{Event, Progress, RunConfig, Summary, run as train};
 use clap::{Args as ClapArgs, ValueEnum};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::args::MachineArgs;
 use crate::failure::usage;
+use crate::report::codec;
 
 /// Train a codec or the transformer as a run file says.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:
   aion train codec configs/codec/tiny-image.toml
+  aion train codec configs/codec/tiny-image.toml --report
   aion train model configs/pretrain/tiny.toml --resume
 
 The run file names the data, the sizes, the optimiser and the checkpoint that the result becomes
-part of. Reports go to <output>/losses.jsonl; an interrupted run goes on with --resume.")]
+part of. Reports go to <output>/losses.jsonl; an interrupted run goes on with --resume. A trained
+codec is judged on held-out measurements: <output>/report.json and <output>/figures.")]
 pub struct Args {
     /// What the run file trains
     pub what: What,
@@ -28,6 +32,9 @@ pub struct Args {
     /// Go on from the last checkpoint of the run's output folder
     #[arg(long)]
     pub resume: bool,
+    /// Train nothing: judge the newest checkpoint of a codec's run, which may still be going on
+    #[arg(long, conflicts_with = "resume")]
+    pub report: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
@@ -62,6 +69,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         _ => {}
     }
     let device = args.machine.start()?;
+    if args.report {
+        let found = of_newest(&config, &device)?;
+        return codec::show(&found, &config.run.output, args.json);
+    }
     let mut display = Display::new(config.run.steps);
     let stop = AtomicBool::new(false);
     let summary = train(
@@ -75,10 +86,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     debug_assert!(!stop.load(Ordering::Relaxed));
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
-        print_summary(&summary);
+        codec::draw(&summary.report, &config.run.output)?;
+        return Ok(());
     }
-    Ok(())
+    print_summary(&summary);
+    codec::show(&summary.report, &config.run.output, false)
 }
 
 /// Progress on stderr: a bar on a terminal, a line a report elsewhere.

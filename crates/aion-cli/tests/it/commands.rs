@@ -1,8 +1,6 @@
 //! What the commands' outputs hold, in every form.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
 
 use aion_data::token_files::{TokenReader, read_tokens};
 
@@ -286,39 +284,6 @@ fn benchmarks_give_rows() {
     scratch
         .aion(["bench", "--only", "warp-drive"])
         .refused(&["warp-drive", "image-encode"]);
-}
-
-#[test]
-fn benchmarks_take_turns() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aion"))
-        .args(["bench", "--only", "stream", "--turns", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let mut input = child.stdin.take().expect("its input");
-    let mut output = BufReader::new(child.stdout.take().expect("its output"));
-    let mut line = || {
-        let mut line = String::new();
-        output.read_line(&mut line).expect("a line");
-        line.trim().to_owned()
-    };
-    assert_eq!(line(), "ready");
-    let mut seconds = Vec::new();
-    for _ in 0..3 {
-        writeln!(input).expect("told");
-        seconds.push(line().parse::<f64>().expect("seconds"));
-    }
-    drop(input);
-    let mut row = String::new();
-    output.read_to_string(&mut row).expect("a row");
-    assert!(child.wait().expect("ended").success());
-    let rows: serde_json::Value = serde_json::from_str(&row).expect("JSON");
-    seconds.sort_by(f64::total_cmp);
-    assert_eq!(rows[0]["seconds"].as_f64(), Some(seconds[1]));
-    let scratch = Scratch::new();
-    let two = ["bench", "--only", "encode,stream", "--turns"];
-    scratch.aion(two).refused(&["--turns", "one operation"]);
 }
 
 #[test]

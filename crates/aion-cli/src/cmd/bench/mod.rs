@@ -8,7 +8,6 @@ mod training;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use serde::Serialize;
 
 use crate::args::{MachineArgs, parse_batch};
@@ -27,10 +26,7 @@ sizes, pre-processing included), scalar-encode (a million numbers), encode (855 
 as --tokens says), encode-ragged (objects of different numbers of tokens, 150 on average),
 predict-spectrum (580 tokens to 273); train-transformer, train-image-codec, train-spectrum-codec
 (one step of the optimiser); matrix-product and stream (what the machine can do).
-Without --model, weights are random; time does not depend on them.
-
-With --turns the process says \"ready\", then calls its operation once a line on standard input and
-answers with the seconds that it took: so others can be timed in between on the same machine.")]
+Without --model, weights are random; time does not depend on them.")]
 pub struct Args {
     /// Checkpoint folder to time, instead of random weights of Base size
     #[arg(long, value_name = "DIR")]
@@ -44,9 +40,6 @@ pub struct Args {
     /// Tokens of an object that `encode` reads, instead of 855
     #[arg(long, value_name = "N")]
     tokens: Option<usize>,
-    /// Call the one operation of --only when told to, a line on standard input each time
-    #[arg(long, requires = "only")]
-    turns: bool,
     #[command(flatten)]
     machine: MachineArgs,
     /// Print rows as JSON
@@ -126,13 +119,6 @@ const FEWEST_CALLS: usize = 3;
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let chosen = chosen(&args.only)?;
-    if args.turns && chosen.len() > 1 {
-        return Err(usage("--turns takes one operation".to_owned()));
-    }
-    let calls = match args.turns {
-        true => when_told,
-        false => one_after_the_other,
-    };
     let setting = Setting {
         device: args.machine.start()?,
         model: args.model,
@@ -142,7 +128,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut rows = Vec::new();
     for (name, prepare) in chosen {
-        rows.push(time(name, &setting, prepare, calls)?);
+        rows.push(time(name, &setting, prepare)?);
     }
     if args.json {
         return summary::print_json(&serde_json::to_value(rows)?);
@@ -183,53 +169,22 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<(&'static str, Prepare)>> {
     only.iter().map(find).collect()
 }
 
-/// Seconds of each call of an operation.
-type Calls = fn(&mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<Vec<f64>>;
-
-fn one_after_the_other(call: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<Vec<f64>> {
-    let mut seconds = Vec::new();
-    let begin = Instant::now();
-    while seconds.len() < FEWEST_CALLS || (seconds.len() < MOST_CALLS && begin.elapsed() < LONGEST)
-    {
-        seconds.push(call()?);
-    }
-    Ok(seconds)
-}
-
-fn when_told(call: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<Vec<f64>> {
-    let mut seconds = Vec::new();
-    println!("ready");
-    for line in std::io::stdin().lines() {
-        line?;
-        let took = call()?;
-        println!("{took}");
-        seconds.push(took);
-    }
-    ensure!(
-        !seconds.is_empty(),
-        "standard input ended before a call was asked for"
-    );
-    Ok(seconds)
-}
-
 /// Times an operation after one call that is not counted.
-fn time(
-    name: &'static str,
-    setting: &Setting,
-    prepare: Prepare,
-    calls: Calls,
-) -> anyhow::Result<Row> {
+fn time(name: &'static str, setting: &Setting, prepare: Prepare) -> anyhow::Result<Row> {
     let Operation {
         tokens,
         mut call,
         work,
     } = prepare(setting)?;
     call()?;
-    let mut seconds = calls(&mut || {
+    let mut seconds = Vec::new();
+    let begin = Instant::now();
+    while seconds.len() < FEWEST_CALLS || (seconds.len() < MOST_CALLS && begin.elapsed() < LONGEST)
+    {
         let start = Instant::now();
         call()?;
-        Ok(start.elapsed().as_secs_f64())
-    })?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     let ends = seconds.first().zip(seconds.last());

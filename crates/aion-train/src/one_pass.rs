@@ -1,0 +1,86 @@
+//! All objects of a run's data, once and in the order of the sources, for codebooks: no more than a
+//! few objects are in memory at a time, however many there are.
+
+use aion_data::Object;
+use aion_data::reader::{ReadOptions, read, without_repeats};
+use aion_simulate::Sky;
+use rayon::prelude::*;
+
+use crate::data::{DataConfig, SurveyCounts, files, is_held_out};
+use crate::error::TrainError;
+
+/// Simulated objects drawn at once.
+const CHUNK: u64 = 64;
+
+/// Shows `visit` every object with the number of times that it counts, until it returns false.
+/// Gives what became of the survey objects, and whether the pass came to its end.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn every_object(
+    config: &DataConfig,
+    visit: &mut dyn FnMut(&Object, u64) -> bool,
+) -> Result<(SurveyCounts, bool), TrainError> {
+    let mut counts = SurveyCounts::default();
+    for source in &config.survey {
+        for path in without_repeats(files(&source.paths)?) {
+            for object in read(&path, &ReadOptions::default())? {
+                match object {
+                    Ok(object) if is_held_out(&object.id) => counts.held_out += 1,
+                    Ok(object) => {
+                        counts.used += 1;
+                        if !visit(&object, source.repeat) {
+                            return Ok((counts, false));
+                        }
+                    }
+                    Err(error) => counts.refused.push(error.to_string()),
+                }
+            }
+        }
+    }
+    let whole = config.simulated.as_ref().is_none_or(|source| {
+        let sky = Sky::new(source.seed);
+        let starts = (0..source.count).step_by(CHUNK as usize);
+        starts.into_iter().all(|start| {
+            let chunk = start..(start + CHUNK).min(source.count);
+            let objects: Vec<Object> = chunk
+                .into_par_iter()
+                .map(|index| sky.object(index).object)
+                .collect();
+            objects.iter().all(|object| visit(object, 1))
+        })
+    });
+    Ok((counts, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::SimulatedSource;
+
+    #[test]
+    fn each_object_comes_once_until_told_to_stop() {
+        let config = DataConfig {
+            simulated: Some(SimulatedSource { seed: 1, count: 70 }),
+            ..DataConfig::default()
+        };
+        let mut ids = Vec::new();
+        let mut visit = |object: &Object, times: u64| {
+            ids.push(object.id.clone());
+            times == 1
+        };
+        let (counts, whole) = every_object(&config, &mut visit).expect("a sky");
+        assert!(whole && counts == SurveyCounts::default());
+        let given = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((given, ids.len()), (70, 70));
+        let mut left = 3;
+        let (_, whole) = every_object(&config, &mut |_, _| {
+            left -= 1;
+            left > 0
+        })
+        .expect("a sky");
+        assert!(!whole && left == 0);
+    }
+}
