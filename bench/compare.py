@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`aion` beside PyTorch eager with the reference, polymathic-aion, on the same shapes and the same machine.
 
-For every (name, batch) a process of `aion bench` and a process of torch take turns, so that whatever else the machine
+For every (name, batch) a process of `aion bench` and a process of torch alternate, so that whatever else the machine
 does falls on both; the ratio of their medians is what counts. See bench/README.md.
 """
 
@@ -17,9 +17,10 @@ import chart
 import machine
 import peers
 import work
-from processes import Player, Side, Skip, run_child
+from processes import Side, Skip, run_child
 
 HERE = Path(__file__).resolve().parent
+REPEATS = 1  # timed calls in one torch process, after one that is not
 FLOORS = HERE / "floors.json"
 SCALAR_TARGET = 20  # million numbers a second and core
 BATCHES = {
@@ -37,15 +38,21 @@ BATCHES = {
 }
 
 
-def commands(args, name, batch):
-    """What is run of each side, and the reasons of peers that cannot do the row: (commands, reasons)."""
-    bench = ["bench", "--only", name, "--batch", batch, "--threads", args.threads, "--turns", "--json"]
-    child = [sys.executable, HERE / "compare.py", "--threads", args.threads, "--torch-child", name, batch]
-    sides = {"ours": [args.aion, *bench], "torch": child}
-    if not args.peers:
-        return sides, {}
-    others, reasons = peers.commands(args, name, batch)
-    return sides | others, reasons
+def time_ours(args, name, batch):
+    command = [args.aion, "bench", "--only", name, "--batch", batch, "--threads", args.threads, "--json"]
+    child = run_child("aion", command)
+    try:
+        [row] = [row for row in json.loads(child.stdout) if (row["name"], row["batch"]) == (name, batch)]
+        return row["tokens"], row["seconds"], child.peak_mb
+    except (ValueError, KeyError, TypeError) as error:
+        raise Skip(f"aion: `bench --json` gave no single row {name} of batch {batch} ({error})") from error
+
+
+def time_torch(args, name, batch):
+    command = [sys.executable, HERE / "compare.py", "--threads", args.threads, "--torch-child", name, batch, REPEATS]
+    child = run_child("torch", command)
+    row = json.loads(child.stdout)
+    return row["tokens"], row["seconds"], child.peak_mb
 
 
 def startup_files(cache):
@@ -93,63 +100,35 @@ def startup_timers(args, scratch):
 
 
 def compare(args, name, batch, scratch):
-    """`args.runs` turns of the two sides, and of the peers asked for. Returns (sides by name, reasons)."""
+    """Alternates the two sides, and the peers asked for, `args.runs` times. Returns (sides by name, reasons)."""
     if name == "startup":
-        return compare_startup(args, scratch), dict.fromkeys(peers.PEERS if args.peers else [], peers.WHOLE_PROCESS)
-    all_commands, reasons = commands(args, name, batch)
-    players, sides = {}, {}
-    try:
-        for who, command in all_commands.items():
-            attempt(who, reasons, lambda: players.update({who: Player(who, command)}))
-        sides = {who: Side() for who in players}
-        for run in range(args.runs):
-            for who, player in players.items():
-                if who not in reasons:
-                    attempt(who, reasons, lambda: sides[who].seconds.append(player.call()))
-            report_run(args, f"{name} x{batch}", run, sides)
-        for who, player in players.items():
+        ours, torch = startup_timers(args, scratch)
+    else:
+        ours, torch = lambda: time_ours(args, name, batch), lambda: time_torch(args, name, batch)
+    timers, reasons = {"ours": ours, "torch": torch}, {}
+    if args.peers:
+        others, reasons = peers.timers(args, name, batch)
+        timers |= others
+    sides = {who: Side() for who in timers}
+    for run in range(args.runs):
+        for who, timer in timers.items():
             if who not in reasons:
-                attempt(who, reasons, lambda: finish(sides[who], player))
-    finally:
-        for player in players.values():
-            player.kill()
-    sides = {who: side for who, side in sides.items() if who not in reasons}
-    check_tokens(sides)
-    return sides, reasons
+                reasons |= measure(sides[who], timer, who)
+        check_tokens(sides)
+        last = ", ".join(f"{who} {side.seconds[-1]:.4f} s" for who, side in sides.items() if who not in reasons)
+        print(f"{name} x{batch} run {run + 1}/{args.runs}: {last}", file=sys.stderr)
+    return {who: side for who, side in sides.items() if who not in reasons}, reasons
 
 
-def attempt(who, reasons, action):
-    """A peer that fails is left out with its reason; one of the two sides takes the row with it."""
+def measure(side, timer, who):
+    """Adds one run. A peer that fails is left out with its reason; one of the two sides takes the row with it."""
     try:
-        action()
+        side.add(*timer())
     except Skip as reason:
         if who not in peers.PEERS:
             raise
-        reasons[who] = str(reason)
-
-
-def finish(side, player):
-    row, peak = player.end()
-    [row] = row if isinstance(row, list) else [row]
-    side.tokens, side.peak_mb = row["tokens"], [peak]
-
-
-def report_run(args, row, run, sides):
-    last = ", ".join(f"{who} {side.seconds[-1]:.4f} s" for who, side in sides.items() if len(side.seconds) > run)
-    print(f"{row} run {run + 1}/{args.runs}: {last}", file=sys.stderr)
-
-
-def compare_startup(args, scratch):
-    sides = {"ours": Side(), "torch": Side()}
-    timers = startup_timers(args, scratch)
-    for run in range(args.runs):
-        for side, timer in zip(sides.values(), timers):
-            side.tokens, seconds, peak = timer()
-            side.seconds.append(seconds)
-            side.peak_mb.append(peak)
-        report_run(args, "startup", run, sides)
-    check_tokens(sides)
-    return sides
+        return {who: str(reason)}
+    return {}
 
 
 def check_tokens(sides):
@@ -273,22 +252,22 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--aion", type=Path, default=HERE.parent / "target/release/aion", help="our binary")
     parser.add_argument("--only", type=names, metavar="NAME,...", help="default: all of them")
-    parser.add_argument("--runs", type=positive, default=7, help="turns of each side a row (default 7)")
+    parser.add_argument("--runs", type=positive, default=7, help="processes of each side a row (default 7)")
     parser.add_argument("--threads", type=positive, default=os.cpu_count(), help="of both sides (default: CPUs)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/aion-bench", help="start-up checkpoint")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write header and table")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw speedups and memory (needs matplotlib)")
     parser.add_argument("--peers", action="store_true", help="beside torch.compile and ONNX Runtime, too")
-    child = ("NAME", "BATCH")
-    parser.add_argument("--torch-child", nargs=2, metavar=child, help="take turns as the torch side")
+    child = ("NAME", "BATCH", "REPEATS")
+    parser.add_argument("--torch-child", nargs=3, metavar=child, help="time torch alone and print its row")
     return parser.parse_args()
 
 
-def torch_child(name, batch, threads):
+def torch_child(name, batch, repeats, threads):
     import torch_side
 
-    print(json.dumps(torch_side.measure(name, int(batch), threads)))
+    print(json.dumps(torch_side.measure(name, int(batch), int(repeats), threads)))
 
 
 def main():

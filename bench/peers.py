@@ -1,36 +1,52 @@
 """The harder opponents: torch.compile of the same operations, and ONNX Runtime on the networks alone.
 
 Each peer is a process of its own, as the two sides are. As a script:
-`peers.py compiled NAME BATCH THREADS` and `peers.py onnx FILE THREADS` take turns and print a row;
+`peers.py compiled NAME BATCH REPEATS THREADS` and `peers.py onnx FILE REPEATS THREADS` time and print a row;
 `peers.py export NAME BATCH FILE` writes the graph that the latter runs.
 """
 
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 
-from processes import Skip, run_child, take_turns
+from processes import Skip, run_child
 
 HERE = Path(__file__).resolve().parent
+REPEATS = 1  # timed calls in one process, after one that is not
 PEERS = ["compiled", "onnx"]
 TITLES = {"compiled": "torch.compile", "onnx": "ONNX Runtime"}
 NOT_INFERENCE = "a training step is not among the inference rows"
 WHOLE_PROCESS = "the whole process is timed, which would count compiling or exporting"
 
 
-def commands(args, name, batch):
-    """A command for each peer that can do the row, and the reasons of the others: (commands, reasons), by peer."""
+def timers(args, name, batch):
+    """A timer for each peer that can do the row, and the reasons of the others: (timers, reasons), by peer."""
     reason = {"startup": WHOLE_PROCESS}.get(name) or (NOT_INFERENCE if name.startswith("train-") else None)
     if reason:
         return {}, dict.fromkeys(PEERS, reason)
-    child = [sys.executable, HERE / "peers.py"]
-    made, reasons = {"compiled": [*child, "compiled", name, batch, args.threads]}, {}
+    made, reasons = {"compiled": lambda: time_compiled(args, name, batch)}, {}
     try:
-        made["onnx"] = [*child, "onnx", graph_file(args.cache, name, batch), args.threads]
+        graph = graph_file(args.cache, name, batch)
+        made["onnx"] = lambda: time_onnx(args, graph)
     except Skip as failure:
         reasons["onnx"] = str(failure)
     return made, reasons
+
+
+def time_compiled(args, name, batch):
+    return time_child("compiled", [name, batch, REPEATS, args.threads])
+
+
+def time_onnx(args, graph):
+    return time_child("onnx", [graph, REPEATS, args.threads])
+
+
+def time_child(peer, parts):
+    child = run_child(TITLES[peer], [sys.executable, HERE / "peers.py", peer, *parts])
+    row = json.loads(child.stdout)
+    return row["tokens"], row["seconds"], child.peak_mb
 
 
 def graph_file(cache, name, batch):
@@ -45,13 +61,13 @@ def graph_file(cache, name, batch):
     return path
 
 
-def run_compiled(name, batch, threads):
+def run_compiled(name, batch, repeats, threads):
     import torch_side
 
-    return torch_side.measure(name, batch, threads, compiled=True)
+    return torch_side.measure(name, batch, repeats, threads, compiled=True)
 
 
-def run_onnx(path, threads):
+def run_onnx(path, repeats, threads):
     """Times a graph on random inputs, without torch in the process."""
     import numpy
     import onnxruntime
@@ -61,7 +77,12 @@ def run_onnx(path, threads):
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     random = numpy.random.default_rng(20)
     inputs = {entry.name: random_input(random, entry) for entry in session.get_inputs()}
-    seconds = take_turns(lambda: session.run(None, inputs))
+    session.run(None, inputs)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        session.run(None, inputs)
+        seconds.append(time.perf_counter() - start)
     return {"tokens": 0, "seconds": statistics.median(seconds)}
 
 

@@ -7,8 +7,10 @@ Run as a script, `python torch_side.py DIR` writes what the start-up row loads: 
 random weights, and `DIR/tokens.safetensors`.
 """
 
+import resource
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -19,8 +21,6 @@ from aion.fourm.fm import FourM
 from aion.fourm.modality_info import MODALITY_INFO
 from aion.modalities import DESISpectrum, LegacySurveyImage
 from safetensors.torch import save_file
-
-from processes import take_turns
 
 SEED = 20
 BANDS = ["DES-G", "DES-R", "DES-I", "DES-Z"]
@@ -262,15 +262,27 @@ OPERATIONS = {
 }
 
 
-def measure(name, batch, threads, compiled=False):
-    """Takes turns with one operation, perhaps compiled in the untimed first call. Returns its row."""
+def measure(name, batch, repeats, threads, compiled=False):
+    """The row of one operation: median of `repeats` timings after one untimed call, in which it may be compiled."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     tokens, step = OPERATIONS[name](batch)
     if compiled:
         step = torch.compile(step)
-    seconds = take_turns(step)
-    return {"name": name, "batch": batch, "tokens": tokens, "seconds": statistics.median(seconds)}
+    step()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return {
+        "name": name,
+        "batch": batch,
+        "tokens": tokens,
+        "seconds": statistics.median(seconds),
+        "spread": max(seconds) - min(seconds),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+    }
 
 
 def write_startup_files(folder):

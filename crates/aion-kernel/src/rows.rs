@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::activation::Activation;
-use crate::simd::{mean_and_spread, sum, vectorized, vectorized_with};
+use crate::simd::{mean_and_spread, sum, vectorized};
 
 /// Rows of a chunk.
 const ROWS: usize = 64;
@@ -62,30 +62,19 @@ pub(crate) fn gated_backward(
     let outputs = dx.par_chunks_mut(BLOCK).zip(dy.par_chunks_mut(BLOCK));
     let inputs = x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
     let blocks = outputs.zip(inputs).zip(gradient.par_chunks(BLOCK));
-    blocks.for_each(|((outputs, inputs), gradient)| {
-        vectorized_with((outputs, inputs, gradient, activation), gate_block);
+    blocks.for_each(|(((dx, dy), (x, y)), gradient)| {
+        vectorized(|| {
+            dy.copy_from_slice(x);
+            activation.apply_all(dy);
+            dx.copy_from_slice(x);
+            activation.slopes(dx);
+            for (((dx, dy), y), g) in dx.iter_mut().zip(dy).zip(y).zip(gradient) {
+                *dx *= y * g;
+                *dy *= g;
+            }
+        });
     });
     [dx, dy]
-}
-
-/// What a task of [`gated_backward`] writes, reads, and the gradient of its results.
-type GateBlock<'a> = (
-    (&'a mut [f32], &'a mut [f32]),
-    (&'a [f32], &'a [f32]),
-    &'a [f32],
-    Activation,
-);
-
-#[inline(always)]
-fn gate_block(((dx, dy), (x, y), gradient, activation): GateBlock<'_>) {
-    dy.copy_from_slice(x);
-    activation.apply_all(dy);
-    dx.copy_from_slice(x);
-    activation.slopes(dx);
-    for (((dx, dy), y), g) in dx.iter_mut().zip(dy).zip(y).zip(gradient) {
-        *dx *= y * g;
-        *dy *= g;
-    }
 }
 
 /// Rows to mean 0 and variance 1, then scale and shift, one value a column.
@@ -125,10 +114,15 @@ pub(crate) fn normalize_backward(
         .zip(gradient.par_chunks(ROWS * columns));
     let partial: Vec<[Vec<f32>; 2]> = chunks
         .map(|((output, values), gradient)| {
-            vectorized_with(
-                (output, [values, gradient], scale, epsilon),
-                normalize_rows_backward,
-            )
+            let mut sums = [vec![0.0f32; columns], vec![0.0f32; columns]];
+            vectorized(|| {
+                let rows = output.chunks_exact_mut(columns);
+                let rows = rows.zip(values.chunks_exact(columns));
+                for ((output, row), gradient) in rows.zip(gradient.chunks_exact(columns)) {
+                    normalize_row_backward(output, row, gradient, scale, epsilon, &mut sums);
+                }
+            });
+            sums
         })
         .collect();
     let (scales, shifts) = partial
@@ -136,24 +130,6 @@ pub(crate) fn normalize_backward(
         .map(|[scale, shift]| (scale, shift))
         .unzip();
     [output, add_up(scales, columns), add_up(shifts, columns)]
-}
-
-/// What a task of [`normalize_backward`] writes, values and gradients that it reads, scale, epsilon.
-type NormBlock<'a> = (&'a mut [f32], [&'a [f32]; 2], &'a [f32], f32);
-
-/// Gradients of scale and shift.
-#[inline(always)]
-fn normalize_rows_backward(
-    (output, [values, gradient], scale, epsilon): NormBlock<'_>,
-) -> [Vec<f32>; 2] {
-    let columns = scale.len();
-    let mut sums = [vec![0.0f32; columns], vec![0.0f32; columns]];
-    let rows = output.chunks_exact_mut(columns);
-    let rows = rows.zip(values.chunks_exact(columns));
-    for ((output, row), gradient) in rows.zip(gradient.chunks_exact(columns)) {
-        normalize_row_backward(output, row, gradient, scale, epsilon, &mut sums);
-    }
-    sums
 }
 
 #[inline(always)]

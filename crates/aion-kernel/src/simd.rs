@@ -48,36 +48,28 @@ pub(crate) fn tile_shape(arch: Arch) -> TileShape {
 
 /// Runs `work` compiled for AVX-512, AVX2 with FMA, or the baseline.
 ///
-/// `work` must be a closure whose loops are inlined into it; nothing else is gained. A large one is
-/// compiled apart, without the machine's vectors: those go through [`vectorized_with`].
+/// `work` must be a closure whose loops are inlined into it; nothing else is gained.
 #[inline(always)]
 pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    vectorized_with((), |()| work())
-}
-
-/// The same for a function marked `#[inline(always)]`, which is compiled for the machine's vectors
-/// whatever its size.
-#[inline(always)]
-pub(crate) fn vectorized_with<A, R>(arguments: A, work: impl FnOnce(A) -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-        fn avx512<A, R>(arguments: A, work: impl FnOnce(A) -> R) -> R {
-            work(arguments)
+        fn avx512<R>(work: impl FnOnce() -> R) -> R {
+            work()
         }
         #[target_feature(enable = "avx2,fma")]
-        fn avx2<A, R>(arguments: A, work: impl FnOnce(A) -> R) -> R {
-            work(arguments)
+        fn avx2<R>(work: impl FnOnce() -> R) -> R {
+            work()
         }
         match level() {
             // SAFETY: the machine has the features that the function is compiled for.
-            Level::Avx512 => return unsafe { avx512(arguments, work) },
+            Level::Avx512 => return unsafe { avx512(work) },
             // SAFETY: as above.
-            Level::Avx2 => return unsafe { avx2(arguments, work) },
+            Level::Avx2 => return unsafe { avx2(work) },
             Level::Baseline => {}
         }
     }
-    work(arguments)
+    work()
 }
 
 /// What the machine's vectors are.

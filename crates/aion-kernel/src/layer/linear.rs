@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
 use crate::memory::{HostTensor, from_host};
-use crate::product::{Finish, Left, Matrix, Product, Right, Transposed};
+use crate::product::{Finish, Left, Matrix, Panels, Product, Right, Transposed};
 use crate::rows::column_sums;
 use crate::weights::Weights;
 
@@ -240,10 +240,11 @@ impl LinearGradient {
     /// `dY W`
     fn of_input(&self, output: &[f32]) -> Vec<f32> {
         let [outputs, inputs] = self.weight.dims();
+        let right = Panels::new(self.weight.values(), [outputs, inputs], [inputs, 1]);
         let product = Product {
             left: Matrix::new(output, outputs),
             rows: output.len() / outputs,
-            right: Right::Plain(self.weight.values(), [outputs, inputs]),
+            right: Right::Packed(&right),
             finish: Finish::default(),
         };
         product.matrix()
@@ -252,10 +253,11 @@ impl LinearGradient {
     /// `dYᵀ X`
     fn of_weight(&self, output: &[f32]) -> Vec<f32> {
         let ([rows, inputs], [outputs, _]) = (self.input.dims(), self.weight.dims());
+        let right = Panels::new(self.input.values(), [rows, inputs], [inputs, 1]);
         let product = Product {
             left: Transposed::new(output, outputs),
             rows: outputs,
-            right: Right::Plain(self.input.values(), [rows, inputs]),
+            right: Right::Packed(&right),
             finish: Finish::default(),
         };
         product.matrix()

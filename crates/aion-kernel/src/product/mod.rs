@@ -204,13 +204,6 @@ mod tests {
             }
             .matrix();
             assert_close(&found, &expected, &format!("{shape:?}"));
-            let plain = Product {
-                left,
-                rows,
-                right: Right::Plain(&b, [depth, columns]),
-                finish,
-            };
-            assert_eq!(plain.matrix(), found, "{shape:?} packed while used");
 
             let turned: Vec<f32> = (0..depth * rows)
                 .map(|at| a[at % rows * depth + at / rows])

@@ -13,8 +13,6 @@ use crate::simd::{TileShape, VECTORS};
 pub(crate) enum Right<'a> {
     /// Packed beforehand.
     Packed(&'a Panels),
-    /// A matrix `(depth, columns)`, packed some panels at a time while it is used.
-    Plain(&'a [f32], [usize; 2]),
     /// The transpose of a weight `(outputs, inputs)`, packed some panels at a time while it is used:
     /// little work beside that of many rows, and the weight does not stand in memory twice.
     Weight(&'a [f32], [usize; 2]),
@@ -27,7 +25,6 @@ impl Right<'_> {
     pub(crate) fn depth(&self) -> usize {
         match self {
             Right::Packed(panels) => panels.depth(),
-            Right::Plain(_, [depth, _]) => *depth,
             Right::Weight(_, [_, inputs]) | Right::Pair(_, [_, inputs]) => *inputs,
         }
     }
@@ -36,7 +33,6 @@ impl Right<'_> {
     pub(crate) fn columns(&self) -> usize {
         match self {
             Right::Packed(panels) => panels.columns(),
-            Right::Plain(_, [_, columns]) => *columns,
             Right::Weight(_, [outputs, _]) => *outputs,
             Right::Pair(_, [outputs, _]) => 2 * outputs,
         }
@@ -46,7 +42,6 @@ impl Right<'_> {
     pub(super) fn panels(&self, tile: TileShape) -> usize {
         match self {
             Right::Packed(panels) => panels.len(),
-            Right::Plain(_, [_, columns]) => columns.div_ceil(tile.columns),
             Right::Weight(_, [outputs, _]) => outputs.div_ceil(tile.columns),
             Right::Pair(_, [outputs, _]) => outputs.div_ceil(tile.columns / 2),
         }
@@ -56,7 +51,7 @@ impl Right<'_> {
     pub(super) fn room(&self, panels: usize, depths: usize, width: usize) -> usize {
         match self {
             Right::Packed(_) => 0,
-            Right::Plain(..) | Right::Weight(..) | Right::Pair(..) => panels * depths * width,
+            Right::Weight(..) | Right::Pair(..) => panels * depths * width,
         }
     }
 
@@ -66,22 +61,6 @@ impl Right<'_> {
         let width = VECTORS * S::F32_LANES;
         let (weights, [outputs, inputs]) = match self {
             Right::Packed(_) => return,
-            Right::Plain(values, [_, columns]) => {
-                for (panel, to) in panels.zip(to.chunks_exact_mut(depths.len() * width)) {
-                    let first = panel * width;
-                    let whole = first + width <= *columns;
-                    for (to, depth) in to.chunks_exact_mut(width).zip(depths.clone()) {
-                        let from = &values[depth * columns + first..(depth + 1) * columns];
-                        if whole {
-                            // Of a length that the compiler knows: a few moves, and no call.
-                            to.copy_from_slice(&from[..width]);
-                        } else {
-                            to[..from.len()].copy_from_slice(from);
-                        }
-                    }
-                }
-                return;
-            }
             Right::Weight(weight, shape) => (&[*weight] as &[&[f32]], *shape),
             Right::Pair(pair, shape) => (pair as &[&[f32]], *shape),
         };
@@ -109,7 +88,7 @@ impl Right<'_> {
     ) -> &'s [f32] {
         match self {
             Right::Packed(panels) => panels.panel(panel, depths),
-            Right::Plain(..) | Right::Weight(..) | Right::Pair(..) => {
+            Right::Weight(..) | Right::Pair(..) => {
                 let len = depths.len() * width;
                 &packed[(panel - first) * len..][..len]
             }
