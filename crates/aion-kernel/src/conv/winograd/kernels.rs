@@ -154,16 +154,16 @@ impl<'a> WinogradWeight<'a> {
             let mut half = [[simd.splat_f32s(0.0); MAX_TAPS]; N];
             for column in 0..columns {
                 let mut down = [simd.splat_f32s(0.0); MAX_TAPS];
-                for row in 0..lines.len() {
+                for (row, down) in down.iter_mut().take(lines.len()).enumerate() {
                     let (y, x) = match self.turned {
                         true => (lines.len() - 1 - row, kernel - 1 - left - column),
                         false => (row, left + column),
                     };
-                    down[row] = taps[y * kernel + x][vector];
+                    *down = taps[y * kernel + x][vector];
                 }
                 let down = line(simd, &T::KERNEL, &down);
-                for row in 0..N {
-                    half[row][column] = down[row];
+                for (half, down) in half.iter_mut().zip(&down) {
+                    half[column] = *down;
                 }
             }
             for (points, half) in points.iter_mut().zip(&half) {
