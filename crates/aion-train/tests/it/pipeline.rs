@@ -20,10 +20,14 @@ num_consecutive = 1
 embedding_dim = 5
 range_compression_factor = 0.01
 mult_factor = 10.0
+"#;
+
+/// What gives surveys their shares.
+const MIX: &str = "
 [codec.mix]
 tok_image = 3
 tok_image_hsc = 1
-"#;
+";
 
 const FIELD: &str = r#"
 [codec]
@@ -135,8 +139,9 @@ fn a_checkpoint_is_made_from_nothing() {
 #[test]
 fn a_trained_codec_is_judged_on_what_it_has_not_seen() {
     let folder = tempfile::tempdir().expect("a folder");
+    let mixed = format!("{IMAGE}{MIX}");
     for (name, task, modalities, bands) in [
-        ("image", IMAGE, 2, 4),
+        ("image", mixed.as_str(), 2, 4),
         ("spectrum", SPECTRUM, 2, 1),
         ("field", FIELD, 1, 1),
     ] {
