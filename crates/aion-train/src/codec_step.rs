@@ -13,6 +13,9 @@ use crate::error::TrainError;
 use crate::mix::Mix;
 use crate::step::{Step, StepLoss};
 
+/// What a loss consists of, by name.
+pub type Terms = Vec<(&'static str, Tensor<1>)>;
+
 /// A codec with a loss.
 pub trait TrainedCodec: Module {
     /// What it is trained on.
@@ -29,7 +32,7 @@ pub trait TrainedCodec: Module {
         &self,
         batch: &[Self::Measured],
         device: &Device,
-    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError>;
+    ) -> Result<(Tensor<1>, Terms), DataError>;
 }
 
 /// Likelihood of the pixels.
@@ -47,7 +50,7 @@ impl TrainedCodec for ImageCodec {
         &self,
         batch: &[Image],
         device: &Device,
-    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+    ) -> Result<(Tensor<1>, Terms), DataError> {
         let loss = self.loss(batch, device)?;
         Ok((loss.total, vec![("likelihood", loss.likelihood)]))
     }
@@ -68,7 +71,7 @@ impl TrainedCodec for SpectrumCodec {
         &self,
         batch: &[Spectrum],
         device: &Device,
-    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+    ) -> Result<(Tensor<1>, Terms), DataError> {
         let loss = self.loss(batch, device)?;
         let terms = vec![
             ("likelihood", loss.likelihood),
@@ -94,7 +97,7 @@ impl TrainedCodec for ScalarFieldCodec {
         &self,
         batch: &[ScalarField],
         device: &Device,
-    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+    ) -> Result<(Tensor<1>, Terms), DataError> {
         Ok((self.loss(batch, device)?, Vec::new()))
     }
 }

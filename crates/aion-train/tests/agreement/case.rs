@@ -21,6 +21,16 @@ pub struct About {
     pub losses: Vec<f32>,
     pub optim: AdamWConfig,
     pub schedule: Schedule,
+    pub single: Option<Single>,
+}
+
+/// What PyTorch makes of a case in single precision, where the case is in double.
+#[derive(Debug, Deserialize)]
+pub struct Single {
+    /// Largest error of its gradients.
+    pub gradient: f32,
+    /// Losses before each of its ten steps.
+    pub losses: Vec<f32>,
 }
 
 #[derive(Debug)]
