@@ -253,7 +253,7 @@ impl Trainer<'_> {
             tokens += loss.tokens;
             state.means.add("loss", value, loss.weight);
             for (name, value) in &loss.terms {
-                state.means.add(name, *value, 1.0);
+                state.means.add(name, *value, loss.weight);
             }
         }
         state.loss.add(total / gradients.weight());
