@@ -20,17 +20,19 @@ const CHUNK: u64 = 32;
 #[derive(Debug, Clone)]
 pub struct TokenSet {
     objects: Vec<ObjectTokens>,
+    modalities: BTreeSet<ModalityId>,
 }
 
 impl TokenSet {
-    /// Tokenises a training set; modalities without a codec are left out. `report` is told how many
-    /// objects are done, and stops the work by returning false; there is no set then.
+    /// Tokenises a training set; modalities that `keep` refuses are left out. `report` is told how
+    /// many objects are done, and stops the work by returning false; there is no set then.
     ///
     /// # Errors
     /// A codec cannot be opened, or no object has enough tokens.
     pub fn encode(
         examples: &Examples<Object>,
         codecs: &CodecSet,
+        keep: &dyn Fn(ModalityId) -> bool,
         mask: &MaskConfig,
         report: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Self>, TrainError> {
@@ -39,7 +41,7 @@ impl TokenSet {
             let end = (start + CHUNK).min(examples.len());
             let mut chunk: Vec<Object> = (start..end).filter_map(|i| examples.get(i)).collect();
             for object in &mut chunk {
-                object.measurements.retain(|id, _| codecs.has(*id));
+                object.measurements.retain(|id, _| keep(*id));
             }
             let encoded = codecs.encode(&chunk)?;
             objects.extend(encoded.into_iter().flatten().map(|encoded| encoded.tokens));
@@ -63,7 +65,27 @@ impl TokenSet {
             let reason = "no object has tokens to predict from others";
             return Err(TrainError::NoData(reason.to_owned()));
         }
-        Ok(TokenSet { objects })
+        let ids = objects.iter().flat_map(|tokens| tokens.keys());
+        let modalities = ids.copied().collect();
+        Ok(TokenSet {
+            objects,
+            modalities,
+        })
+    }
+
+    /// The objects at some places. It has the modalities of the whole, whether they occur or not, so
+    /// that models of all parts are alike.
+    pub fn select(&self, places: impl Iterator<Item = usize>) -> Self {
+        let chosen = places.filter_map(|place| self.objects.get(place).cloned());
+        TokenSet {
+            objects: chosen.collect(),
+            modalities: self.modalities.clone(),
+        }
+    }
+
+    /// The objects in order.
+    pub fn objects(&self) -> &[ObjectTokens] {
+        &self.objects
     }
 
     /// Number of objects.
@@ -77,9 +99,8 @@ impl TokenSet {
     }
 
     /// The modalities that occur.
-    pub fn modalities(&self) -> BTreeSet<ModalityId> {
-        let ids = self.objects.iter().flat_map(|tokens| tokens.keys());
-        ids.copied().collect()
+    pub fn modalities(&self) -> &BTreeSet<ModalityId> {
+        &self.modalities
     }
 }
 
@@ -107,10 +128,8 @@ impl Step for Pretraining {
         let samples = position * self.batch..(position + 1) * self.batch;
         let pairs = samples.filter_map(|sample| {
             let index = shuffled(self.seed, sample, objects.len() as u64);
-            let tokens = objects.get(index as usize)?;
-            let mut rng = stream(self.seed, Purpose::Mask, sample);
-            let mask = self.mask.draw(&counts(tokens), &mut rng)?;
-            Some((pick(tokens, &mask.input), pick(tokens, &mask.target)))
+            self.mask
+                .pair(objects.get(index as usize)?, self.seed, sample)
         });
         Ok(pairs.unzip())
     }
@@ -132,6 +151,21 @@ impl Step for Pretraining {
                 .map(|(id, sums)| (id.to_string(), mean(sums)))
                 .collect(),
         })
+    }
+}
+
+impl MaskConfig {
+    /// What sample `sample` of a run shows of an object, and what it asks for; `None` where there is
+    /// nothing to predict something from.
+    pub(crate) fn pair(
+        &self,
+        tokens: &ObjectTokens,
+        seed: u64,
+        sample: u64,
+    ) -> Option<(VisibleTokens, VisibleTokens)> {
+        let mut rng = stream(seed, Purpose::Mask, sample);
+        let mask = self.draw(&counts(tokens), &mut rng)?;
+        Some((pick(tokens, &mask.input), pick(tokens, &mask.target)))
     }
 }
 

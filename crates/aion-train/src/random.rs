@@ -12,6 +12,8 @@ pub enum Purpose {
     Order,
     /// The choice of input and target tokens.
     Mask,
+    /// Residuals drawn to see how sure a fit is.
+    Bootstrap,
 }
 
 /// The generator for `position` (a sample of the run, an epoch).
@@ -19,6 +21,7 @@ pub fn stream(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
     let salt = match purpose {
         Purpose::Order => 0x6f72_6465_7200_0000,
         Purpose::Mask => 0x6d61_736b_0000_0000,
+        Purpose::Bootstrap => 0x626f_6f74_0000_0000,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ salt);
     rng.set_stream(position);

@@ -75,6 +75,7 @@ struct Run<'a> {
     config: &'a RunConfig,
     device: &'a Device,
     from: Option<Checkpoint>,
+    tokens: Option<TokenSet>,
     report: &'a mut dyn FnMut(&Event),
     stop: &'a AtomicBool,
     survey: SurveyCounts,
@@ -94,6 +95,21 @@ pub fn run(
     report: &mut dyn FnMut(&Event),
     stop: &AtomicBool,
 ) -> Result<Summary, TrainError> {
+    run_on(config, None, device, resume, report, stop)
+}
+
+/// [`run`] on tokens at hand, if there are any, instead of the data that the configuration names.
+///
+/// # Errors
+/// See [`run`].
+pub fn run_on(
+    config: &RunConfig,
+    tokens: Option<TokenSet>,
+    device: &Device,
+    resume: bool,
+    report: &mut dyn FnMut(&Event),
+    stop: &AtomicBool,
+) -> Result<Summary, TrainError> {
     let output = &config.run.output;
     let from = if resume {
         Checkpoint::latest(output)?
@@ -107,6 +123,7 @@ pub fn run(
         config,
         device,
         from,
+        tokens,
         report,
         stop,
         survey: SurveyCounts::default(),
@@ -151,22 +168,20 @@ impl Run<'_> {
 
     fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
         let config = self.config;
-        let (examples, survey) = objects(&config.data, config.run.seed)?;
-        self.data(survey, examples.len());
-        let checkpoint = &config.save.checkpoint;
-        let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
-        let total = examples.len();
-        let tokens = TokenSet::encode(&examples, &codecs, &task.mask, &mut |done| {
-            (self.report)(&Event::Prepared { done, total });
-            !self.stop.load(Ordering::Relaxed)
-        })?;
+        let tokens = match self.tokens.take() {
+            Some(tokens) => {
+                self.data(SurveyCounts::default(), tokens.len() as u64);
+                Some(tokens)
+            }
+            None => self.tokenize(task)?,
+        };
         let Some(tokens) = tokens else {
             return Ok(Summary {
                 stopped: true,
                 ..self.summary(0)
             });
         };
-        let model_config = restrict(task.preset()?.config(), &tokens);
+        let model_config = restrict(task.config()?, &tokens);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;
         let task = Pretraining {
@@ -176,10 +191,26 @@ impl Run<'_> {
             batch: config.run.batch,
             seed: config.run.seed,
         };
+        let checkpoint = &config.save.checkpoint;
         let save = |model: &Transformer, names: &WeightNames, half| {
             Ok(model.save(names, checkpoint, half)?)
         };
         self.train(&task, model, &weights, checkpoint, &save)
+    }
+
+    /// The tokens of the data that the configuration names; none when it was stopped.
+    fn tokenize(&mut self, task: &ModelTask) -> Result<Option<TokenSet>, TrainError> {
+        let config = self.config;
+        let (examples, survey) = objects(&config.data, config.run.seed)?;
+        self.data(survey, examples.len());
+        let folder = task.codecs.as_ref().unwrap_or(&config.save.checkpoint);
+        let codecs = CodecSet::new(folder, self.device);
+        let total = examples.len();
+        let keep = |id| codecs.has(id);
+        TokenSet::encode(&examples, &codecs, &keep, &task.mask, &mut |done| {
+            (self.report)(&Event::Prepared { done, total });
+            !self.stop.load(Ordering::Relaxed)
+        })
     }
 
     /// Codebooks are fitted by one pass over `steps` batches, not by gradients.
