@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aion_codec::CodecSet;
 use aion_data::{ModalityId, Object, ObjectTokens};
 use aion_model::{Transformer, Visible, VisibleTokens};
+use rayon::prelude::*;
 
 use crate::config::Balance;
 use crate::data::{Examples, shuffled};
@@ -39,7 +40,8 @@ impl TokenSet {
         let mut objects = Vec::new();
         for start in (0..examples.len()).step_by(CHUNK as usize) {
             let end = (start + CHUNK).min(examples.len());
-            let mut chunk: Vec<Object> = (start..end).filter_map(|i| examples.get(i)).collect();
+            let chunk = (start..end).into_par_iter();
+            let mut chunk: Vec<Object> = chunk.filter_map(|i| examples.get(i)).collect();
             for object in &mut chunk {
                 object.measurements.retain(|id, _| keep(*id));
             }

@@ -17,10 +17,10 @@ use crate::summary::{counted, print_json, print_table, print_text};
 Example: the published XL run, at 2.5 an hour
   aion plan --model xl --gpus 288 --gpu h100 --batch 8192 --price 2.5
 
-Training is bf16 with AdamW and float32 states, 256 tokens in and 128 out. A step takes as long as the
-longest of arithmetic, memory traffic and communication. The default of --mfu is what the published
-runs reached; well-tuned code reaches several times that. A plan that does not fit into memory says
-so (`fits` in JSON) and is no error: the exit code is 0. docs/plan.md explains each figure.")]
+Training is bf16 with AdamW and float32 states, 256 tokens in and 128 out. A step takes as long
+as the longest of arithmetic, memory traffic and communication. The default of --mfu is what the
+published runs reached; well-tuned code reaches several times that. A plan that does not fit into
+memory says so (`fits` in JSON) and is no error: the exit code is 0. docs/plan.md explains each figure.")]
 pub struct Args {
     /// Size: tiny, base, large, xlarge, xxlarge, or b, l, xl, xxl
     #[arg(long, value_parser = parse_preset, value_name = "SIZE")]

@@ -23,16 +23,16 @@ Example: a minute's study, and its figure once more from what it stored
   aion scaling configs/scaling/smoke.toml --replot --plot scaling.svg
 
 All runs learn from equally many tokens. A finished run leaves rungs/<name>/result.json in the
-study's folder and is not trained again; --resume goes on with what is left, from the last checkpoint
-of the run that was stopped. Ctrl-C and SIGTERM stop at the next report. The law is
-L(N, D) = E + A/N^alpha + B/D^beta: N parameters but for embeddings and heads, D tokens in the
-training set, L the cross-entropy on objects held out. Intervals are 95 % of a bootstrap.
+study's folder and is not trained again; --resume goes on with what is left, from the last
+checkpoint of the run that was stopped. Ctrl-C and SIGTERM stop at the next report.
+The law is L(N, D) = E + A/N^alpha + B/D^beta: N parameters but for embeddings and heads, D tokens
+in the training set, L the cross-entropy on objects held out. Intervals are 95 % of a bootstrap.
 The study's folder gets study.json, which --replot takes too, and scaling.svg.")]
 pub struct Args {
     /// The ladder (TOML); with --replot also a study.json
     #[arg(value_name = "LADDER.toml")]
     study: PathBuf,
-    /// Go on with a study that was stopped
+    /// Go on with the study that the folder holds; begin it where it holds none
     #[arg(long)]
     resume: bool,
     /// Fit and draw the stored results, training nothing
@@ -47,6 +47,9 @@ pub struct Args {
     #[command(flatten)]
     machine: MachineArgs,
 }
+
+/// Objects that become tokens between two lines of progress; a multiple of those done at once.
+const TOKENS_A_LINE: u64 = 640;
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -112,9 +115,8 @@ fn train(args: &Args, ladder: &Ladder, interrupt: &Interrupt) -> anyhow::Result<
 /// A line a report on stderr.
 fn show(event: &StudyEvent) {
     match event {
-        // The last of the many.
-        StudyEvent::Tokens { done, total } if done == total => {
-            eprintln!("{total} objects are tokens")
+        StudyEvent::Tokens { done, total } if done % TOKENS_A_LINE == 0 || done == total => {
+            eprintln!("{done} of {total} objects are tokens");
         }
         StudyEvent::Tokens { .. } => {}
         StudyEvent::Rung { name, place, total } => eprintln!("run {place} of {total}: {name}"),
@@ -227,11 +229,15 @@ fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
 fn cells(name: &str, measured: Option<f64>, estimate: &Estimate) -> Vec<String> {
     let numbers = [estimate.value, estimate.low, estimate.high];
     let mut cells = vec![name.to_owned()];
-    cells.extend(
-        measured
-            .into_iter()
-            .chain(numbers)
-            .map(|v| format!("{v:.4}")),
-    );
+    cells.extend(measured.into_iter().chain(numbers).map(number));
     cells
+}
+
+/// Four decimals, or powers of ten where they would be long.
+fn number(value: f64) -> String {
+    if value < 1e4 {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.3e}")
+    }
 }
