@@ -73,6 +73,17 @@ fn file(ladder: &Ladder) -> PathBuf {
     ladder.run.output.join("tokens.parquet")
 }
 
+/// Removes tokens that another ladder left.
+pub(super) fn forget(ladder: &Ladder) -> Result<(), TrainError> {
+    let path = file(ladder);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::io(&path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn encode(
     ladder: &Ladder,
     device: &Device,

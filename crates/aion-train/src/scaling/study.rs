@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::ladder::{Ladder, Rung};
-use super::pool::Pool;
+use super::pool::{self, Pool};
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelSize;
 use crate::error::TrainError;
@@ -179,16 +179,18 @@ fn claim(ladder: &Ladder, resume: bool) -> Result<(), TrainError> {
         Err(error) => return Err(TrainError::io(&path, error)),
     };
     match found {
-        Some(found) if found != text => {
+        Some(found) if found != text && output.join("rungs").exists() => {
             let reason = "the ladder file has changed since: give the study another folder";
             Err(TrainError::resume(output, reason))
         }
-        Some(_) if !resume => {
+        Some(found) if found == text && !resume => {
             let reason = "the folder already holds this study: resume it or give another folder";
             Err(TrainError::resume(output, reason))
         }
-        Some(_) => Ok(()),
-        None => {
+        Some(found) if found == text => Ok(()),
+        // Nothing there, or nothing that was trained.
+        _ => {
+            pool::forget(ladder)?;
             let made = std::fs::create_dir_all(output);
             let written = made.and_then(|()| replace_file(&path, text.as_bytes()));
             written.map_err(|source| TrainError::io(&path, source))
