@@ -24,7 +24,7 @@ use crate::step::Step;
 const MOST_SKIPPED: u64 = 20;
 
 /// The validation loss by which checkpoints are compared.
-const HELD_OUT: &str = "validation/mean/token";
+pub(crate) const HELD_OUT: &str = "validation/mean/token";
 
 /// Section `run`: the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
