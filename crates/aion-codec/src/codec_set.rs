@@ -42,6 +42,18 @@ impl CodecSet {
         }
     }
 
+    /// The same with the codec in `folder` for a modality and those that share it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn with(mut self, id: ModalityId, folder: &Path) -> Result<Self> {
+        let codec = Codec::open(folder, id.info(), &self.device)?;
+        let open = self.open.get_mut();
+        let open = open.unwrap_or_else(|poisoned| poisoned.into_inner());
+        open.insert(id.info().codec, Arc::new(codec));
+        Ok(self)
+    }
+
     /// Where the codecs lie.
     pub fn folder(&self) -> &Path {
         &self.folder

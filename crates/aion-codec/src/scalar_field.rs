@@ -1,5 +1,7 @@
 //! The codec of maps with values in [0, 1], such as segmentation maps (paper §2.4): a small
-//! convolutional autoencoder.
+//! convolutional autoencoder. `loss` is what training minimises.
+
+mod loss;
 
 use aion_data::{DataError, Place, Problem, ScalarField};
 use aion_kernel::Weights;
@@ -57,7 +59,7 @@ pub struct ScalarFieldConfig {
 
 impl ScalarFieldConfig {
     /// Says what cannot be built, naming the key.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let embedding = self.embedding_dim.unwrap_or(self.encoder_output_dim);
         let codes: Option<usize> = self
             .levels
@@ -206,16 +208,8 @@ impl ScalarFieldCodec {
             .collect();
         let shape = [codes.len(), self.quantizer.num_channels(), side, side];
         let latent: Tensor<4> = Tensor::from_data(TensorData::new(latent, shape), device);
-        let latent = latent.permute([0, 2, 3, 1]);
-        let hidden = self.decoder_conv.forward(self.decode_proj.forward(latent));
-        let hidden = self
-            .decoder_residual
-            .iter()
-            .fold(hidden, |x, l| l.forward(x));
-        let up = |x, conv: &ConvTranspose2d| conv.forward(activation::relu(x));
-        let output = activation::sigmoid(self.up.iter().fold(hidden, up));
-        let stretched = output * (1.0 + 2.0 * self.extension) - self.extension;
-        let output = stretched.clamp(0.0, 1.0);
+        let output = self.reconstruct(latent.permute([0, 2, 3, 1]));
+        let output = output.clamp(0.0, 1.0);
         let [_, height, width, _] = output.dims();
         let values: Vec<f32> = output.into_data().iter::<f32>().collect();
         let map = |field: &[f32]| ScalarField {
@@ -224,6 +218,19 @@ impl ScalarFieldCodec {
             field: field.to_vec(),
         };
         values.chunks_exact(height * width).map(map).collect()
+    }
+
+    /// Maps of latents before they are clipped to [0, 1]: `(batch, 12, 12, channels)` →
+    /// `(batch, 96, 96, 1)`.
+    fn reconstruct(&self, latent: Tensor<4>) -> Tensor<4> {
+        let hidden = self.decoder_conv.forward(self.decode_proj.forward(latent));
+        let hidden = self
+            .decoder_residual
+            .iter()
+            .fold(hidden, |x, l| l.forward(x));
+        let up = |x, conv: &ConvTranspose2d| conv.forward(activation::relu(x));
+        let output = activation::sigmoid(self.up.iter().fold(hidden, up));
+        output * (1.0 + 2.0 * self.extension) - self.extension
     }
 
     /// Number of codes in the vocabulary.

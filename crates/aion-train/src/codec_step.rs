@@ -1,88 +1,136 @@
-//! Training of the image and the spectrum codec on their own losses (paper §2.1, §2.2).
+//! Training of the codecs that have networks, on their own losses (paper §2.1, §2.2, §2.4).
+
+use std::marker::PhantomData;
 
 use aion_codec::image::ImageCodec;
+use aion_codec::scalar_field::ScalarFieldCodec;
 use aion_codec::spectrum::SpectrumCodec;
-use aion_data::{Image, Measurement, Spectrum};
+use aion_data::{DataError, Image, Measurement, ScalarField, Spectrum};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::data::Examples;
 use crate::error::TrainError;
+use crate::mix::Mix;
 use crate::step::{Step, StepLoss};
 
-/// Measurements of one kind, and where they are computed with.
-#[derive(Debug)]
-pub struct CodecData {
-    /// The measurements.
-    pub examples: Examples<Measurement>,
-    /// Number in a batch.
-    pub batch: u64,
-    /// The device of the codec.
-    pub device: Device,
+/// A codec with a loss.
+pub trait TrainedCodec: Module {
+    /// What it is trained on.
+    type Measured;
+
+    /// The measurement, if it is of the codec's kind.
+    fn take(measurement: Measurement) -> Option<Self::Measured>;
+
+    /// The loss of a batch, and what it consists of.
+    ///
+    /// # Errors
+    /// A measurement that the codec cannot take.
+    fn batch_loss(
+        &self,
+        batch: &[Self::Measured],
+        device: &Device,
+    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError>;
 }
 
 /// Likelihood of the pixels.
-#[derive(Debug)]
-pub struct ImageStep(pub CodecData);
+impl TrainedCodec for ImageCodec {
+    type Measured = Image;
 
-impl Step for ImageStep {
-    type Model = ImageCodec;
-    type Batch = Vec<Image>;
-
-    fn batch(&self, position: u64) -> Result<Vec<Image>, TrainError> {
-        let measurements = self.0.examples.batch(position, self.0.batch);
-        let images = measurements.into_iter().filter_map(|found| match found {
+    fn take(measurement: Measurement) -> Option<Image> {
+        match measurement {
             Measurement::Image(image) => Some(image),
             _ => None,
-        });
-        Ok(images.collect())
+        }
     }
 
-    fn loss(&self, codec: &ImageCodec, images: Vec<Image>) -> Result<StepLoss, TrainError> {
-        let loss = codec.loss(&images, &self.0.device)?;
-        Ok(StepLoss {
-            total: loss.total,
-            terms: terms([("likelihood", loss.likelihood)]),
-            weight: 1.0,
-            tokens: 0,
-        })
+    fn batch_loss(
+        &self,
+        batch: &[Image],
+        device: &Device,
+    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+        let loss = self.loss(batch, device)?;
+        Ok((loss.total, vec![("likelihood", loss.likelihood)]))
     }
 }
 
 /// Likelihood of the flux, cross-entropy of the mask, and the quantiser's terms.
-#[derive(Debug)]
-pub struct SpectrumStep(pub CodecData);
+impl TrainedCodec for SpectrumCodec {
+    type Measured = Spectrum;
 
-impl Step for SpectrumStep {
-    type Model = SpectrumCodec;
-    type Batch = Vec<Spectrum>;
-
-    fn batch(&self, position: u64) -> Result<Vec<Spectrum>, TrainError> {
-        let measurements = self.0.examples.batch(position, self.0.batch);
-        let spectra = measurements.into_iter().filter_map(|found| match found {
+    fn take(measurement: Measurement) -> Option<Spectrum> {
+        match measurement {
             Measurement::Spectrum(spectrum) => Some(spectrum),
             _ => None,
-        });
-        Ok(spectra.collect())
+        }
     }
 
-    fn loss(&self, codec: &SpectrumCodec, spectra: Vec<Spectrum>) -> Result<StepLoss, TrainError> {
-        let loss = codec.loss(&spectra, &self.0.device)?;
+    fn batch_loss(
+        &self,
+        batch: &[Spectrum],
+        device: &Device,
+    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+        let loss = self.loss(batch, device)?;
+        let terms = vec![
+            ("likelihood", loss.likelihood),
+            ("mask", loss.mask),
+            ("commitment", loss.commitment),
+        ];
+        Ok((loss.total, terms))
+    }
+}
+
+/// Mean squared error of the map.
+impl TrainedCodec for ScalarFieldCodec {
+    type Measured = ScalarField;
+
+    fn take(measurement: Measurement) -> Option<ScalarField> {
+        match measurement {
+            Measurement::ScalarField(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    fn batch_loss(
+        &self,
+        batch: &[ScalarField],
+        device: &Device,
+    ) -> Result<(Tensor<1>, Vec<(&'static str, Tensor<1>)>), DataError> {
+        Ok((self.loss(batch, device)?, Vec::new()))
+    }
+}
+
+/// A codec's training: measurements of its kind, and where they are computed with.
+#[derive(Debug)]
+pub struct CodecStep<C> {
+    /// The measurements.
+    pub examples: Mix,
+    /// Number in a batch.
+    pub batch: u64,
+    /// The device of the codec.
+    pub device: Device,
+    /// What is trained.
+    pub codec: PhantomData<C>,
+}
+
+impl<C: TrainedCodec> Step for CodecStep<C> {
+    type Model = C;
+    type Batch = Vec<C::Measured>;
+
+    fn batch(&self, position: u64) -> Result<Self::Batch, TrainError> {
+        let measurements = self.examples.batch(position, self.batch);
+        Ok(measurements.into_iter().filter_map(C::take).collect())
+    }
+
+    fn loss(&self, codec: &C, batch: Self::Batch) -> Result<StepLoss, TrainError> {
+        let (total, terms) = codec.batch_loss(&batch, &self.device)?;
+        let value = |(name, term): (&str, Tensor<1>)| {
+            (name.to_owned(), f64::from(term.into_scalar::<f32>()))
+        };
         Ok(StepLoss {
-            total: loss.total,
-            terms: terms([
-                ("likelihood", loss.likelihood),
-                ("mask", loss.mask),
-                ("commitment", loss.commitment),
-            ]),
+            total,
+            terms: terms.into_iter().map(value).collect(),
             weight: 1.0,
             tokens: 0,
         })
     }
-}
-
-fn terms<const N: usize>(terms: [(&str, Tensor<1>); N]) -> Vec<(String, f64)> {
-    terms
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), f64::from(value.into_scalar::<f32>())))
-        .collect()
 }

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use aion_data::Kind;
 use aion_model::{ModelConfig, Preset};
 use serde::{Deserialize, Serialize};
 
+use crate::codec_report::ReportConfig;
 use crate::data::DataConfig;
 use crate::data::fingerprint::Codecs;
 use crate::error::TrainError;
 use crate::lora::LoraConfig;
 use crate::masking::MaskConfig;
+use crate::mix::{self, Shares};
 use crate::optim::AdamWConfig;
 use crate::schedule::Schedule;
 use crate::trainer::LoopConfig;
@@ -33,6 +36,9 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// Where the trained weights go, in the published layout.
     pub save: SaveConfig,
+    /// How a trained codec is judged.
+    #[serde(default)]
+    pub report: ReportConfig,
     /// The codec to train, unless `model` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<CodecTask>,
@@ -64,13 +70,25 @@ pub enum CodecTask {
     Image {
         /// The published keys of its `config.json`.
         config: aion_codec::image::ImageConfig,
+        /// How often each survey's images come.
+        #[serde(default, skip_serializing_if = "Shares::is_empty")]
+        mix: Shares,
     },
     /// The spectrum codec.
     Spectrum {
         /// The published keys of its `config.json`.
         config: aion_codec::spectrum::SpectrumConfig,
+        /// How often each survey's spectra come.
+        #[serde(default, skip_serializing_if = "Shares::is_empty")]
+        mix: Shares,
     },
-    /// The codebooks of numbers and catalogues, fitted to `steps` batches of objects.
+    /// The codec of segmentation maps.
+    Field {
+        /// The published keys of its `config.json`.
+        config: aion_codec::scalar_field::ScalarFieldConfig,
+    },
+    /// The codebooks of numbers and catalogues, fitted in one pass over all objects: it takes as
+    /// many as there are, whatever `steps` says.
     Numbers {
         /// Most values that a codebook is made of.
         sample: usize,
@@ -188,8 +206,15 @@ impl std::str::FromStr for RunConfig {
 impl CodecTask {
     fn check(&self) -> Result<(), TrainError> {
         let problem = match self {
-            CodecTask::Image { config } => config.problem(),
-            CodecTask::Spectrum { config } => config.problem(),
+            CodecTask::Image { config, mix } => {
+                mix::shares(mix, Kind::Image)?;
+                config.problem()
+            }
+            CodecTask::Spectrum { config, mix } => {
+                mix::shares(mix, Kind::Spectrum)?;
+                config.problem()
+            }
+            CodecTask::Field { config } => config.problem(),
             CodecTask::Numbers { sample: 0 } => Some("sample must be at least 1".to_owned()),
             CodecTask::Numbers { .. } => None,
         };
@@ -386,7 +411,7 @@ mod tests {
             "pretrain/tiny",
             "codec/smoke-image",
             "codec/smoke-spectrum",
-            "pretrain/smoke",
+            "codec/smoke-field",
         ] {
             RunConfig::read(&configs.join(format!("{name}.toml"))).expect(name);
         }

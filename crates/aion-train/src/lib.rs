@@ -5,6 +5,7 @@
 //! randomness is a function of the seed and the step, so a run resumes exactly.
 
 pub mod checkpoint;
+pub mod codec_report;
 pub mod codec_step;
 pub mod config;
 pub mod data;
@@ -18,6 +19,8 @@ pub mod mask_report;
 pub mod masking;
 pub mod memory;
 pub mod metrics;
+pub mod mix;
+mod one_pass;
 pub mod optim;
 pub mod plan;
 pub mod pretrain;

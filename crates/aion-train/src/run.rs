@@ -1,13 +1,15 @@
 //! A run file from start to end: data, task, loop, saved result.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use aion_codec::CodecSet;
-use aion_codec::image::{ImageCodec, ImageConfig};
-use aion_codec::spectrum::{SpectrumCodec, SpectrumConfig};
+use aion_codec::image::ImageCodec;
+use aion_codec::scalar_field::ScalarFieldCodec;
+use aion_codec::spectrum::SpectrumCodec;
 use aion_data::{Kind, ModalityId};
 use aion_kernel::{WeightNames, Weights};
 use aion_model::{ModelConfig, Transformer};
@@ -16,7 +18,8 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::codec_step::{CodecData, ImageStep, SpectrumStep};
+use crate::codec_report::{ModalityReport, of_codec};
+use crate::codec_step::{CodecStep, TrainedCodec};
 use crate::config::{CodecTask, ModelTask, RunConfig};
 use crate::data::encoded::Encoded;
 use crate::data::token_data::{self, TokenData};
@@ -26,6 +29,8 @@ use crate::error::TrainError;
 use crate::fit::{CodebookFit, write_config};
 use crate::masking::MaskConfig;
 use crate::metrics::Progress;
+use crate::mix::{self, Mix, Shares};
+use crate::one_pass::every_object;
 use crate::pretrain::{Pretraining, Validation};
 use crate::run_folder;
 use crate::step::Step;
@@ -82,6 +87,9 @@ pub struct Summary {
     pub last: Option<Progress>,
     /// Folders written in the published layout.
     pub saved: Vec<PathBuf>,
+    /// A trained codec on measurements that it has not seen, by modality.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub report: Vec<ModalityReport>,
 }
 
 /// Writes a trained model under its published names, with 16-bit floats if asked.
@@ -152,8 +160,16 @@ pub fn run_on(
     };
     let started = Instant::now();
     let mut summary = match (&config.codec, &config.model) {
-        (Some(CodecTask::Image { config }), _) => run.image(config)?,
-        (Some(CodecTask::Spectrum { config }), _) => run.spectrum(config)?,
+        (Some(CodecTask::Image { config, mix }), _) => {
+            run.codec(Kind::Image, config, mix, ImageCodec::new)?
+        }
+        (Some(CodecTask::Spectrum { config, mix }), _) => {
+            run.codec(Kind::Spectrum, config, mix, SpectrumCodec::new)?
+        }
+        (Some(CodecTask::Field { config }), _) => {
+            let mix = Shares::new();
+            run.codec(Kind::ScalarField, config, &mix, ScalarFieldCodec::new)?
+        }
         (Some(CodecTask::Numbers { sample }), _) => run.numbers(*sample)?,
         (None, Some(model)) => run.model(model)?,
         (None, None) => return Err(TrainError::config("codec", "there is nothing to train")),
@@ -163,28 +179,32 @@ pub fn run_on(
 }
 
 impl Run<'_> {
-    fn image(&mut self, codec: &ImageConfig) -> Result<Summary, TrainError> {
-        let task = ImageStep(self.codec_data(Kind::Image)?);
+    /// Trains a codec and saves it beside its configuration.
+    fn codec<C: TrainedCodec, T: Serialize>(
+        &mut self,
+        kind: Kind,
+        config: &T,
+        mix: &Shares,
+        build: fn(&T, &Weights) -> C,
+    ) -> Result<Summary, TrainError> {
+        let task = CodecStep {
+            examples: self.mix(kind, mix)?,
+            batch: self.config.run.batch,
+            device: self.device.clone(),
+            codec: PhantomData,
+        };
         let weights = self.weights()?;
-        let model = ImageCodec::new(codec, &weights);
-        let folder = self.codec_folder(Kind::Image);
-        let save = |model: &ImageCodec, names: &WeightNames, half| {
-            write_config(&folder, codec)?;
+        let model = build(config, &weights);
+        let folder = self.codec_folder(kind);
+        let save = |model: &C, names: &WeightNames, half| {
+            write_config(&folder, config)?;
             Ok(names.save(model, &folder.join("model.safetensors"), half)?)
         };
-        self.train(&task, model, &weights, &folder, &save)
-    }
-
-    fn spectrum(&mut self, codec: &SpectrumConfig) -> Result<Summary, TrainError> {
-        let task = SpectrumStep(self.codec_data(Kind::Spectrum)?);
-        let weights = self.weights()?;
-        let model = SpectrumCodec::new(codec, &weights);
-        let folder = self.codec_folder(Kind::Spectrum);
-        let save = |model: &SpectrumCodec, names: &WeightNames, half| {
-            write_config(&folder, codec)?;
-            Ok(names.save(model, &folder.join("model.safetensors"), half)?)
-        };
-        self.train(&task, model, &weights, &folder, &save)
+        let mut summary = self.train(&task, model, &weights, &folder, &save)?;
+        if !summary.stopped && self.config.report.objects > 0 {
+            summary.report = of_codec(self.config, kind, &folder, self.device)?;
+        }
+        Ok(summary)
     }
 
     fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
@@ -270,27 +290,33 @@ impl Run<'_> {
         Validation::new(examples, mask, (most, run.batch, run.seed))
     }
 
-    /// Codebooks are fitted by one pass over `steps` batches, not by gradients.
+    /// Codebooks are fitted in one pass over the data, not by gradients.
     fn numbers(&mut self, sample: usize) -> Result<Summary, TrainError> {
-        let run = &self.config.run;
-        let (examples, survey) = objects(&self.config.data, &[Part::Train], run.seed)?;
-        self.data(survey, examples.len());
+        let (run, data) = (&self.config.run, &self.config.data);
         let mut fit = CodebookFit::new(sample, run.seed);
+        let simulated = data.simulated.as_ref().map_or(0, |source| source.count);
+        let every = run.batch * run.log_every;
+        let mut done = 0u64;
+        let (stop, report) = (self.stop, &mut self.report);
+        let (survey, whole) = every_object(data, &mut |object, times| {
+            (0..times).for_each(|_| fit.push(object));
+            done += 1;
+            if done.is_multiple_of(every) {
+                let total = done.max(simulated);
+                report(&Event::Prepared { done, total });
+            }
+            !stop.load(Ordering::Relaxed)
+        })?;
+        self.data(survey, done);
         let mut summary = self.summary(0);
-        for step in 0..run.steps {
-            if self.stop.load(Ordering::Relaxed) {
-                summary.stopped = true;
-                return Ok(summary);
-            }
-            for object in examples.batch(step, run.batch) {
-                fit.push(&object);
-            }
-            summary.steps = step + 1;
-            if summary.steps.is_multiple_of(run.log_every) {
-                let (done, total) = (summary.steps * run.batch, run.steps * run.batch);
-                (self.report)(&Event::Prepared { done, total });
-            }
+        if whole && done == 0 {
+            return Err(TrainError::NoData("there is no object".to_owned()));
         }
+        if !whole {
+            summary.stopped = true;
+            return Ok(summary);
+        }
+        summary.steps = done.div_ceil(run.batch);
         let save = &self.config.save;
         let codecs = save
             .folder
@@ -302,15 +328,26 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    fn codec_data(&mut self, kind: Kind) -> Result<CodecData, TrainError> {
-        let run = &self.config.run;
-        let (examples, survey) = measurements(&self.config.data, kind, run.seed)?;
-        self.data(survey, examples.len());
-        Ok(CodecData {
-            examples,
-            batch: run.batch,
-            device: self.device.clone(),
-        })
+    /// The measurements of a kind, in the shares asked for.
+    fn mix(&mut self, kind: Kind, shares: &Shares) -> Result<Mix, TrainError> {
+        let (data, seed) = (&self.config.data, self.config.run.seed);
+        let shares = mix::shares(shares, kind)?;
+        let (mix, survey) = if shares.is_empty() {
+            let (examples, survey) = measurements(data, &mix::of_kind(kind), seed)?;
+            (Mix::even(examples), survey)
+        } else {
+            let mut parts = Vec::new();
+            let mut total = SurveyCounts::default();
+            for (id, share) in shares {
+                let (examples, survey) = measurements(data, &[id], seed)?;
+                let used = total.used + survey.used;
+                total = SurveyCounts { used, ..survey };
+                parts.push((examples, share));
+            }
+            (Mix::new(seed, parts), total)
+        };
+        self.data(survey, mix.len());
+        Ok(mix)
     }
 
     fn data(&mut self, survey: SurveyCounts, examples: u64) {
@@ -406,6 +443,7 @@ impl Run<'_> {
             seconds: 0.0,
             last: None,
             saved: Vec::new(),
+            report: Vec::new(),
         }
     }
 }

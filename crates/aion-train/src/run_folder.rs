@@ -17,14 +17,16 @@ use crate::error::TrainError;
 
 /// File of the configuration.
 pub const CONFIG_FILE: &str = "run.toml";
-/// Keys that may differ when a run is resumed: where things go, and how often, decide no number.
-const FREE: [&str; 6] = [
+/// Keys that may differ when a run is resumed: where things go, how often, and how the result is judged,
+/// decide no weight.
+const FREE: [&str; 7] = [
     "run.output",
     "run.log_every",
     "run.checkpoint_every",
     "run.keep_last",
     "run.keep_best",
     "save",
+    "report",
 ];
 
 /// Prepares the folder `output` for the run that `config` (TOML) describes, and gives the checkpoint

@@ -69,21 +69,26 @@ impl Figure {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, folder: &Folder) -> Result<()> {
-        let name = &self.name;
-        match &self.drawing {
-            Drawing::Svg(svg) => {
-                let svg = svg.replacen('>', &format!(">{ALONE}"), 1);
-                folder.write(&format!("figures/{name}.svg"), svg.as_bytes())
-            }
-            Drawing::Picture(picture) => {
-                let png = picture.enlarged(ENLARGEMENT).png()?;
-                folder.write(&format!("figures/{name}.png"), &png)
-            }
-        }
+        let (extension, bytes) = self.drawing.file()?;
+        folder.write(&format!("figures/{}.{extension}", self.name), &bytes)
     }
 }
 
 impl Drawing {
+    /// The drawing as a file of its own: extension and bytes.
+    ///
+    /// # Errors
+    /// The picture cannot be encoded.
+    pub fn file(&self) -> Result<(&'static str, Vec<u8>)> {
+        Ok(match self {
+            Drawing::Svg(svg) => {
+                let svg = svg.replacen('>', &format!(">{ALONE}"), 1);
+                ("svg", svg.into_bytes())
+            }
+            Drawing::Picture(picture) => ("png", picture.enlarged(ENLARGEMENT).png()?),
+        })
+    }
+
     /// The drawing inside a page.
     ///
     /// # Errors

@@ -4,13 +4,15 @@
 //! table, `chart`, `picture` and the modules named after a figure as SVG and PNG, [`page`] as a
 //! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
 //! at all. [`sky_map`] is drawn for `aion inspect`,
-//! [`separation_figure`] for `aion crossmatch`, [`scaling_figure`] for `aion scaling`.
+//! [`separation_figure`] for `aion crossmatch`, [`scaling_figure`] for `aion scaling`, [`codec`] for
+//! `aion train codec`.
 
 pub mod agreement;
 pub mod ask;
 pub mod bundled;
 pub mod card;
 pub mod chart;
+pub mod codec;
 pub mod figures;
 pub mod folder;
 pub mod html;

@@ -32,6 +32,8 @@ num_consecutive = 1
 embedding_dim = 5
 range_compression_factor = 0.01
 mult_factor = 10.0
+[report]
+objects = 0
 [save]
 checkpoint = "elsewhere"
 "#;

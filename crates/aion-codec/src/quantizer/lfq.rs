@@ -2,7 +2,7 @@
 
 use aion_kernel::Weights;
 use aion_kernel::tensor_file::StoredTensor;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, activation};
 
 /// Weights of the auxiliary training terms. Not stored in checkpoints (paper §2.2, β_q = 0.25).
 const ENTROPY_WEIGHT: f32 = 0.1;
@@ -67,10 +67,7 @@ impl LookupFreeQuantizer {
         let commitment = (latent.clone() - sign.clone().detach())
             .powf_scalar(2.0)
             .mean();
-        let codes = self.all_codes(&latent.device());
-        // Twice the inner product is the negative squared distance up to a constant.
-        let logits = latent.clone().matmul(codes.transpose()) * (2.0 * INVERSE_TEMPERATURE);
-        let probabilities = activation::softmax(logits, 1);
+        let probabilities = self.probabilities(latent.clone());
         let per_sample = entropy(probabilities.clone()).mean();
         let diversity = entropy(probabilities.mean_dim(0)).mean();
         let total =
@@ -79,13 +76,24 @@ impl LookupFreeQuantizer {
         (quantized, AuxiliaryLoss { total, commitment })
     }
 
-    fn all_codes(&self, device: &Device) -> Tensor<2> {
-        let count = 1u16 << self.bits;
-        let values = self.decode(&(0..count).collect::<Vec<_>>());
-        Tensor::from_data(
-            TensorData::new(values, [usize::from(count), self.bits]),
-            device,
-        )
+    /// Probabilities of all codes, softmax of minus the squared distance over the temperature:
+    /// `(rows, channels)` → `(rows, codes)`.
+    ///
+    /// Bits are independent under it, so it is a product of one logistic function a bit. Logits of
+    /// whole codes are in the thousands, where 32-bit floats would lose four digits.
+    fn probabilities(&self, latent: Tensor<2>) -> Tensor<2> {
+        let [rows, bits] = latent.dims();
+        // The distances to 1 and to -1 differ by 4 z.
+        let logits = latent * (4.0 * INVERSE_TEMPERATURE);
+        let one = activation::sigmoid(logits.clone());
+        let zero = activation::sigmoid(logits.neg());
+        let pairs: Tensor<3> = Tensor::stack(vec![zero, one], 2);
+        let first = pairs.clone().narrow(1, 0, 1).reshape([rows, 2]);
+        (1..bits).fold(first, |codes: Tensor<2>, bit| {
+            let pair = pairs.clone().narrow(1, bit, 1);
+            let codes: Tensor<3> = codes.unsqueeze_dim(2);
+            (codes * pair).reshape([rows, 2 << bit])
+        })
     }
 }
 
@@ -98,6 +106,7 @@ fn entropy(probabilities: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::{Device, TensorData};
 
     #[test]
     fn codes_survive_the_round_trip() {
@@ -105,5 +114,33 @@ mod tests {
         let codes: Vec<u16> = (0..1024).collect();
         assert_eq!(quantizer.encode(&quantizer.decode(&codes)), codes);
         assert_eq!(quantizer.decode(&[512])[0], 1.0);
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_distances() {
+        let quantizer = LookupFreeQuantizer { bits: 3 };
+        let latent = [[0.004f64, -0.002, 0.001], [-0.9, 0.003, 0.7]];
+        let values: Vec<f32> = latent.iter().flatten().map(|z| *z as f32).collect();
+        let latent_rows = Tensor::from_data(TensorData::new(values, [2, 3]), &Device::flex());
+        let found = quantizer.probabilities(latent_rows).into_data();
+        let codes = quantizer.decode(&(0..8).collect::<Vec<_>>());
+        let expected = latent.iter().flat_map(|row| {
+            let distance = |code: &[f32]| -> f64 {
+                let squares = row
+                    .iter()
+                    .zip(code)
+                    .map(|(z, c)| (z - f64::from(*c)).powi(2));
+                squares.sum()
+            };
+            let weights = codes.chunks(3).map(|code| {
+                (-f64::from(INVERSE_TEMPERATURE) * (distance(code) - distance(&[1.0; 3]))).exp()
+            });
+            let weights: Vec<f64> = weights.collect();
+            let total: f64 = weights.iter().sum();
+            weights.into_iter().map(move |weight| weight / total)
+        });
+        for (found, expected) in found.iter::<f64>().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
     }
 }

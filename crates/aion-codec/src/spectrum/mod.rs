@@ -227,6 +227,28 @@ impl SpectrumCodec {
         wavelengths: &[Option<&[f32]>],
         device: &Device,
     ) -> Vec<Spectrum> {
+        let decoded = self.decode_with_logits(codes, wavelengths, device);
+        decoded.into_iter().map(|(spectrum, _)| spectrum).collect()
+    }
+
+    /// Logits of the mask, above 0 where the codec expects no valid pixel, on the wavelengths of
+    /// [`SpectrumCodec::decode`].
+    pub fn mask_logits(
+        &self,
+        codes: &[&[u16]],
+        wavelengths: &[Option<&[f32]>],
+        device: &Device,
+    ) -> Vec<Vec<f32>> {
+        let decoded = self.decode_with_logits(codes, wavelengths, device);
+        decoded.into_iter().map(|(_, logits)| logits).collect()
+    }
+
+    fn decode_with_logits(
+        &self,
+        codes: &[&[u16]],
+        wavelengths: &[Option<&[f32]>],
+        device: &Device,
+    ) -> Vec<(Spectrum, Vec<f32>)> {
         let shape_codes: Vec<u16> = codes
             .iter()
             .flat_map(|codes| codes.get(1..).unwrap_or_default())
@@ -264,7 +286,7 @@ impl SpectrumCodec {
         logits: Vec<f32>,
         brightness: f32,
         wavelength: Option<&[f32]>,
-    ) -> Spectrum {
+    ) -> (Spectrum, Vec<f32>) {
         let grid = self.grid.wavelength();
         let (flux, logits, wavelength) = match wavelength {
             Some(wavelength) => (
@@ -274,13 +296,14 @@ impl SpectrumCodec {
             ),
             None => (flux, logits, grid.to_vec()),
         };
-        Spectrum {
+        let spectrum = Spectrum {
             flux: flux.iter().map(|flux| (flux + 1.0) * brightness).collect(),
             ivar: vec![1.0; wavelength.len()],
             // A logit of 0, as off the grid, is half and rounds to "valid".
             mask: logits.iter().map(|logit| *logit > 0.0).collect(),
             wavelength,
-        }
+        };
+        (spectrum, logits)
     }
 }
 

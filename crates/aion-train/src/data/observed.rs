@@ -5,7 +5,7 @@
 
 use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read};
-use aion_data::{Kind, Measurement, ModalityId, Object, Survey};
+use aion_data::{Measurement, ModalityId, Object, Survey};
 use aion_simulate::{Coverage, Sky};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -54,8 +54,7 @@ fn survey_objects(
                 };
                 let cell = config.split.cell(object.ra, object.dec);
                 counts.without_position += usize::from(cell.is_none());
-                let in_part = parts.contains(&part_of(config, &object));
-                if is_held_out(&object.id) || !in_part {
+                if is_kept_from(parts, config, &object) {
                     counts.held_out += 1;
                 } else {
                     objects.push((object, source.repeat));
@@ -65,6 +64,11 @@ fn survey_objects(
     }
     counts.used = objects.len();
     Ok((objects, counts))
+}
+
+/// Whether an object of a survey file is kept from a run that learns from `parts`.
+pub(crate) fn is_kept_from(parts: &[Part], config: &DataConfig, object: &Object) -> bool {
+    is_held_out(&object.id) || !parts.contains(&part_of(config, object))
 }
 
 /// The part of an object as the run splits the sky; of one without a position, training.
@@ -137,23 +141,28 @@ impl<T: Clone + Send + Sync> Examples<T> {
         }
     }
 
+    /// The example at `place` of the endless shuffled order.
+    pub fn at(&self, place: u64) -> Option<T> {
+        self.get(shuffled(self.seed, place, self.len()))
+    }
+
     /// Batch `position` of `size` examples of the endless shuffled order.
     pub fn batch(&self, position: u64, size: u64) -> Vec<T> {
         (position * size..(position + 1) * size)
             .into_par_iter()
-            .filter_map(|place| self.get(shuffled(self.seed, place, self.len())))
+            .filter_map(|place| self.at(place))
             .collect()
     }
 }
 
-/// Measurements of one kind (images, spectra) of all surveys, to train a codec; of survey objects those of
-/// the training part.
+/// Measurements of some modalities (the images of all surveys, say), to train a codec; of survey objects
+/// those of the training part.
 ///
 /// # Errors
-/// A file cannot be read, or nothing of the kind is found.
+/// A file cannot be read, or nothing of them is found.
 pub fn measurements(
     config: &DataConfig,
-    kind: Kind,
+    modalities: &[ModalityId],
     seed: u64,
 ) -> Result<(Examples<Measurement>, SurveyCounts), TrainError> {
     let (objects, mut counts) = survey_objects(config, &[Part::Train])?;
@@ -162,14 +171,13 @@ pub fn measurements(
         .flat_map(|(object, repeat)| {
             let found = object.measurements.into_iter();
             found
-                .filter(move |(id, _)| id.info().kind == kind)
+                .filter(|(id, _)| modalities.contains(id))
                 .map(move |(_, measurement)| (measurement, repeat))
         })
         .collect();
     counts.used = survey.len();
-    let ids: Vec<ModalityId> = ModalityId::all()
-        .filter(|id| id.info().kind == kind && footprint(id.info().survey).is_some())
-        .collect();
+    let simulated = |id: &&ModalityId| footprint(id.info().survey).is_some();
+    let ids: Vec<ModalityId> = modalities.iter().filter(simulated).copied().collect();
     let sky = config.simulated.clone();
     let count = sky.as_ref().map_or(0, |sky| sky.count);
     let draw = move |index: u64| {
@@ -203,7 +211,7 @@ pub fn objects(
 }
 
 /// The simulator's name of a survey.
-fn footprint(survey: Survey) -> Option<Coverage> {
+pub(crate) fn footprint(survey: Survey) -> Option<Coverage> {
     match survey {
         Survey::LegacySurvey => Some(Coverage::LEGACY),
         Survey::Hsc => Some(Coverage::HSC),
@@ -217,6 +225,8 @@ fn footprint(survey: Survey) -> Option<Coverage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aion_data::Kind;
+
     use crate::data::{SimulatedSource, SurveySource};
 
     #[test]
@@ -233,7 +243,10 @@ mod tests {
             simulated: Some(SimulatedSource { seed: 1, count: 40 }),
             ..DataConfig::default()
         };
-        let (examples, _) = measurements(&config, Kind::Spectrum, 3).expect("a sky");
+        let spectra: Vec<ModalityId> = ModalityId::all()
+            .filter(|id| id.info().kind == Kind::Spectrum)
+            .collect();
+        let (examples, _) = measurements(&config, &spectra, 3).expect("a sky");
         let batch = examples.batch(2, 8);
         assert_eq!(batch.len(), 8);
         assert!(batch.iter().all(|m| matches!(m, Measurement::Spectrum(_))));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use aion_data::ModalityId;
 use serde::{Deserialize, Serialize};
 
+use crate::codec_report::ReportConfig;
 use crate::config::{ModelSize, ModelTask, RunConfig, SaveConfig};
 use crate::data::DataConfig;
 use crate::error::TrainError;
@@ -129,6 +130,7 @@ impl Ladder {
             schedule: self.schedule.clone(),
             lora: None,
             data: self.data.clone(),
+            report: ReportConfig::default(),
             codec: None,
             model: Some(ModelTask {
                 size: Some(size),

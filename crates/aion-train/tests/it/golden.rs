@@ -37,6 +37,8 @@ warmup = 3
 [data.simulated]
 seed = 5
 count = 24
+[report]
+objects = 0
 [save]
 checkpoint = {checkpoint:?}
 {rest}{task}"#

@@ -22,6 +22,25 @@ range_compression_factor = 0.01
 mult_factor = 10.0
 "#;
 
+/// What gives surveys their shares.
+const MIX: &str = "
+[codec.mix]
+tok_image = 3
+tok_image_hsc = 1
+";
+
+const FIELD: &str = r#"
+[codec]
+kind = "field"
+[codec.config]
+encoder_output_dim = 8
+embedding_dim = 4
+res_hidden_dims = 4
+num_res_layers = 1
+num_downsamples = 3
+levels = [8, 5, 5, 5]
+"#;
+
 pub const SPECTRUM: &str = r#"
 [codec]
 kind = "spectrum"
@@ -68,6 +87,8 @@ checkpoint_every = 4
 [data.simulated]
 seed = 3
 count = 12
+[report]
+objects = 2
 [save]
 checkpoint = {checkpoint:?}
 half = true
@@ -94,6 +115,7 @@ fn a_checkpoint_is_made_from_nothing() {
         ("numbers", NUMBERS),
         ("image", IMAGE),
         ("spectrum", SPECTRUM),
+        ("field", FIELD),
         ("model", MODEL),
     ] {
         let summary = train(&config(folder.path(), name, task), false, 100).expect(name);
@@ -115,9 +137,48 @@ fn a_checkpoint_is_made_from_nothing() {
 }
 
 #[test]
+fn a_trained_codec_is_judged_on_what_it_has_not_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mixed = format!("{IMAGE}{MIX}");
+    for (name, task, modalities, bands) in [
+        ("image", mixed.as_str(), 2, 4),
+        ("spectrum", SPECTRUM, 2, 1),
+        ("field", FIELD, 1, 1),
+    ] {
+        let config = config(folder.path(), name, task);
+        let report = train(&config, false, 100).expect(name).report;
+        assert_eq!(report.len(), modalities, "{name}");
+        for found in &report {
+            let name = &found.modality;
+            assert_eq!((found.measurements, found.simulated), (2, 2), "{name}");
+            assert!(found.fidelity.len() >= bands, "{name}");
+            assert_eq!(found.mask_auc.is_some(), name.starts_with("tok_spectrum"));
+            let codes = &found.codebook;
+            assert!(codes.used > 0 && codes.perplexity <= codes.used as f64 + 1e-6);
+            for band in &found.fidelity {
+                assert!(
+                    band.pixels > 1000 && band.mse.is_finite(),
+                    "{name}: {band:?}"
+                );
+                assert_eq!(
+                    band.chi2.is_some(),
+                    band.band != "field",
+                    "{name}: {band:?}"
+                );
+            }
+            assert_eq!(found.examples.len(), 2);
+        }
+        let file = config.run.output.join("report.json");
+        assert!(file.is_file(), "{name}");
+        let again = aion_train::codec_report::of_newest(&config, &Device::flex()).expect(name);
+        assert_eq!(again.len(), report.len(), "{name}");
+    }
+}
+
+#[test]
 fn stopped_tasks_resume_exactly() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, task) in [("image", IMAGE), ("spectrum", SPECTRUM)] {
+    for (name, task) in [("image", IMAGE), ("spectrum", SPECTRUM), ("field", FIELD)] {
         let weights = |config: &RunConfig| {
             let file = config
                 .run

@@ -6,6 +6,7 @@ mod display;
 use std::path::{Path, PathBuf};
 
 use aion_kernel::tensor_file::replace_file;
+use aion_train::codec_report::of_newest;
 use aion_train::{RunConfig, Summary, log, run as train};
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use crate::args::MachineArgs;
 use crate::failure::{Stopped, usage};
 use crate::interrupt::Interrupt;
+use crate::report::codec;
 
 use display::Display;
 
@@ -22,12 +24,14 @@ use display::Display;
   aion train codec configs/codec/smoke-image.toml --output runs/image
   aion train model configs/pretrain/smoke.toml --output runs/model --plot runs/model.svg
   aion train model configs/pretrain/smoke.toml --output runs/model --resume
+  aion train codec configs/codec/smoke-image.toml --output runs/image --report
   aion train plot runs/model
 
 The run file names the data, the sizes, the optimiser, and where the result goes unless --output
 says it. The output folder gets the configuration (run.toml), reports (losses.jsonl, and
 events.out.tfevents.* for TensorBoard), checkpoints/, and with --output the result:
 config.json and model.safetensors, the running means of the weights if `optim.ema` is set.
+A trained codec is judged on measurements that it has not seen: report.json and figures/.
 
 Ctrl-C or SIGTERM finishes the step, saves and exits with code 75; a second one ends the process at
 once. A stopped or killed run goes on with the same command and --resume, to the same bytes.
@@ -45,6 +49,9 @@ pub struct Args {
     /// Go on from the last checkpoint of the run's output folder
     #[arg(long)]
     pub resume: bool,
+    /// Train nothing: judge the newest checkpoint of a codec's run, which may still be going on
+    #[arg(long, conflicts_with = "resume")]
+    pub report: bool,
     /// Draw loss, learning rate and gradient norm (SVG) when the run ends; for `plot`
     /// DIR/curves.svg is the default
     #[arg(long, value_name = "FILE.svg")]
@@ -59,7 +66,7 @@ pub struct Args {
 /// What a run file trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
-    /// A codec: image, spectrum, or the codebooks of numbers
+    /// A codec: image, spectrum, segmentation map, or the codebooks of numbers
     Codec,
     /// The transformer
     Model,
@@ -74,6 +81,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let config = read(&args)?;
     let device = args.machine.start()?;
+    if args.report {
+        let found = of_newest(&config, &device)?;
+        return codec::show(&found, &config.run.output, args.json);
+    }
     let interrupt = Interrupt::listen()?;
     let mut display = Display::new(config.run.steps);
     let outcome = train(
@@ -90,8 +101,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
+        codec::draw(&summary.report, &config.run.output)?;
     } else {
         print_summary(&summary);
+        codec::show(&summary.report, &config.run.output, false)?;
     }
     if summary.stopped {
         let (step, steps) = (summary.steps, config.run.steps);

@@ -1,0 +1,54 @@
+//! Measurements that no training has seen: survey objects held out, and simulated ones beyond
+//! those trained on.
+
+use aion_data::reader::{ReadOptions, read};
+use aion_data::{ModalityId, Object};
+use aion_simulate::Sky;
+
+use crate::data::files::survey_files;
+use crate::data::observed::{footprint, is_kept_from};
+use crate::data::{DataConfig, Part};
+use crate::error::TrainError;
+
+/// At most `most` survey objects and `most` simulated objects of each modality.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn held_out(
+    config: &DataConfig,
+    modalities: &[ModalityId],
+    most: usize,
+) -> Result<Vec<Object>, TrainError> {
+    let mut counts = vec![0usize; modalities.len()];
+    let mut objects = Vec::new();
+    for source in &config.survey {
+        for path in survey_files("data.survey.paths", &source.paths)? {
+            for object in read(&path, &ReadOptions::default())?.flatten() {
+                let wanted: Vec<usize> = (0..modalities.len())
+                    .filter(|place| counts[*place] < most)
+                    .filter(|place| object.get(modalities[*place]).is_some())
+                    .collect();
+                if is_kept_from(&[Part::Train], config, &object) && !wanted.is_empty() {
+                    wanted.iter().for_each(|place| counts[*place] += 1);
+                    objects.push(object);
+                }
+            }
+        }
+    }
+    let Some(source) = &config.simulated else {
+        return Ok(objects);
+    };
+    for modality in modalities {
+        let Some(coverage) = footprint(modality.info().survey) else {
+            continue;
+        };
+        let sky = Sky::new(source.seed).with_coverage(coverage);
+        let beyond = source.count..source.count + most as u64;
+        objects.extend(beyond.map(|index| {
+            let mut object = sky.object(index).object;
+            object.measurements.retain(|id, _| id == modality);
+            object
+        }));
+    }
+    Ok(objects)
+}

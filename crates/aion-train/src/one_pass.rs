@@ -1,0 +1,98 @@
+//! All objects of a run's training part, once and in the order of the sources, for codebooks: no more than a
+//! few objects are in memory at a time, however many there are.
+
+use aion_data::Object;
+use aion_data::reader::{ReadOptions, read};
+use aion_simulate::Sky;
+use rayon::prelude::*;
+
+use crate::data::files::survey_files;
+use crate::data::observed::{is_kept_from, part_of};
+use crate::data::{DataConfig, Part, SurveyCounts};
+use crate::error::TrainError;
+
+/// Simulated objects drawn at once.
+const CHUNK: u64 = 64;
+
+/// Shows `visit` every object with the number of times that it counts, until it returns false.
+/// Gives what became of the survey objects, and whether the pass came to its end.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn every_object(
+    config: &DataConfig,
+    visit: &mut dyn FnMut(&Object, u64) -> bool,
+) -> Result<(SurveyCounts, bool), TrainError> {
+    let mut counts = SurveyCounts::default();
+    for source in &config.survey {
+        for path in survey_files("data.survey.paths", &source.paths)? {
+            for object in read(&path, &ReadOptions::default())? {
+                let object = match object {
+                    Ok(object) => object,
+                    Err(error) => {
+                        counts.refused.push(error.to_string());
+                        continue;
+                    }
+                };
+                let cell = config.split.cell(object.ra, object.dec);
+                counts.without_position += usize::from(cell.is_none());
+                if is_kept_from(&[Part::Train], config, &object) {
+                    counts.held_out += 1;
+                    continue;
+                }
+                counts.used += 1;
+                if !visit(&object, source.repeat) {
+                    return Ok((counts, false));
+                }
+            }
+        }
+    }
+    let whole = config.simulated.as_ref().is_none_or(|source| {
+        let sky = Sky::new(source.seed);
+        let starts = (0..source.count).step_by(CHUNK as usize);
+        starts.into_iter().all(|start| {
+            let chunk = start..(start + CHUNK).min(source.count);
+            let objects: Vec<Object> = chunk
+                .into_par_iter()
+                .map(|index| sky.object(index).object)
+                .collect();
+            let mut learned = objects
+                .iter()
+                .filter(|object| part_of(config, object) == Part::Train);
+            learned.all(|object| visit(object, 1))
+        })
+    });
+    Ok((counts, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::SimulatedSource;
+
+    #[test]
+    fn each_object_comes_once_until_told_to_stop() {
+        let config = DataConfig {
+            simulated: Some(SimulatedSource { seed: 1, count: 70 }),
+            ..DataConfig::default()
+        };
+        let mut ids = Vec::new();
+        let mut visit = |object: &Object, times: u64| {
+            ids.push(object.id.clone());
+            times == 1
+        };
+        let (counts, whole) = every_object(&config, &mut visit).expect("a sky");
+        assert!(whole && counts == SurveyCounts::default());
+        let given = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((given, ids.len()), (70, 70));
+        let mut left = 3;
+        let (_, whole) = every_object(&config, &mut |_, _| {
+            left -= 1;
+            left > 0
+        })
+        .expect("a sky");
+        assert!(!whole && left == 0);
+    }
+}
