@@ -188,9 +188,9 @@ const NEIGHBOURS: [(f64, f64); 8] = [
 /// `None` where they are not independent, or one comes out negative.
 fn linear(mut gram: [[f64; 3]; 3], mut right: [f64; 3], choice: u8) -> Option<[f64; 3]> {
     for i in (0..3).filter(|i| choice & (1 << i) == 0) {
-        for j in 0..3 {
-            gram[i][j] = 0.0;
-            gram[j][i] = 0.0;
+        gram[i] = [0.0; 3];
+        for row in &mut gram {
+            row[i] = 0.0;
         }
         gram[i][i] = 1.0;
         right[i] = 0.0;
@@ -203,8 +203,9 @@ fn linear(mut gram: [[f64; 3]; 3], mut right: [f64; 3], choice: u8) -> Option<[f
         }
         for j in i + 1..3 {
             let factor = gram[j][i] / gram[i][i];
-            for k in i..3 {
-                gram[j][k] -= factor * gram[i][k];
+            let above = gram[i];
+            for (value, above) in gram[j].iter_mut().zip(above).skip(i) {
+                *value -= factor * above;
             }
             right[j] -= factor * right[i];
         }
