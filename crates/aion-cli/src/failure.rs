@@ -90,7 +90,7 @@ fn blames_input(error: &TrainError) -> bool {
     match error {
         TrainError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
         TrainError::Weights(error) => is_bad_file(error),
-        TrainError::Diverged { .. } => false,
+        TrainError::Diverged { .. } | TrainError::Scaling(_) => false,
         _ => true,
     }
 }

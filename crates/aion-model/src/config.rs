@@ -163,7 +163,7 @@ pub enum Preset {
     Large,
     /// 24 + 24 blocks × 2048, 3.1 G parameters.
     XLarge,
-    /// 24 + 24 blocks × 4096.
+    /// 24 + 24 blocks × 4096, 11.9 G parameters; announced as an experiment, not in the paper.
     XxLarge,
 }
 
@@ -188,12 +188,24 @@ impl Preset {
         }
     }
 
-    /// The size called `name`.
-    pub fn from_name(name: &str) -> Option<Preset> {
-        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    /// The paper's letter for it.
+    pub const fn letter(self) -> Option<&'static str> {
+        match self {
+            Preset::Tiny => None,
+            Preset::Base => Some("b"),
+            Preset::Large => Some("l"),
+            Preset::XLarge => Some("xl"),
+            Preset::XxLarge => Some("xxl"),
+        }
     }
 
-    /// The configuration of this size: gated SiLU, no biases, the 39 published modalities in and out.
+    /// The size called `name`, in full or by the paper's letter.
+    pub fn from_name(name: &str) -> Option<Preset> {
+        let is = |preset: &Preset| preset.name() == name || preset.letter() == Some(name);
+        Self::ALL.into_iter().find(is)
+    }
+
+    /// The configuration of this size.
     pub fn config(self) -> ModelConfig {
         let (depth, dim, num_heads) = match self {
             Preset::Tiny => (4, 96, 4),
@@ -202,6 +214,18 @@ impl Preset {
             Preset::XLarge => (24, 2048, 32),
             Preset::XxLarge => (24, 4096, 64),
         };
+        ModelConfig::sized(dim, [depth, depth], num_heads)
+    }
+}
+
+impl ModelConfig {
+    /// The configuration of a size, which [`ModelConfig::validate`] has to check: gated SiLU, no biases,
+    /// the 39 published modalities in and out. Depths are blocks of encoder and decoder.
+    pub fn sized(
+        dim: usize,
+        [encoder_depth, decoder_depth]: [usize; 2],
+        num_heads: usize,
+    ) -> ModelConfig {
         let domains: Vec<String> = ModalityId::all()
             .filter(|id| id.info().kind != Kind::ScalarField)
             .map(|id| id.key().to_owned())
@@ -209,14 +233,14 @@ impl Preset {
         ModelConfig {
             act_layer: Activation::SiLU,
             decoder_causal_mask: false,
-            decoder_depth: depth,
+            decoder_depth,
             decoder_sep_mask: true,
             dim,
             domains_in: domains.clone(),
             domains_out: domains,
             drop_path_rate_decoder: None,
             drop_path_rate_encoder: None,
-            encoder_depth: depth,
+            encoder_depth,
             gated_mlp: true,
             mlp_bias: false,
             mlp_ratio: 4.0,
@@ -231,9 +255,7 @@ impl Preset {
             use_act_checkpoint: None,
         }
     }
-}
 
-impl ModelConfig {
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
@@ -346,28 +368,46 @@ impl ModelConfig {
     /// Number of trained parameters of a valid configuration; position codes are not trained.
     pub fn num_parameters(&self) -> usize {
         let dim = self.dim;
-        let affine = |inputs: usize, outputs: usize, bias: bool| {
-            inputs * outputs + if bias { outputs } else { 0 }
-        };
-        let norm = |dim: usize| if self.norm_bias { 2 * dim } else { dim };
-        let head_norms = if self.qk_norm {
-            2 * norm(self.head_dim())
-        } else {
-            0
-        };
-        let attention =
-            affine(dim, 3 * dim, self.qkv_bias) + affine(dim, dim, self.proj_bias) + head_norms;
-        let hidden = self.mlp_hidden();
-        let inner = if self.gated_mlp { 2 } else { 1 };
-        let mlp = inner * affine(dim, hidden, self.mlp_bias) + affine(hidden, dim, self.mlp_bias);
-        let encoder = self.encoder_depth * (2 * norm(dim) + attention + mlp) + norm(dim);
-        let decoder = self.decoder_depth * (4 * norm(dim) + 2 * attention + mlp) + norm(dim);
+        let encoder = self.encoder_depth * self.encoder_block_parameters() + self.norm(dim);
+        let decoder = self.decoder_depth * self.decoder_block_parameters() + self.norm(dim);
         let context = affine(dim, dim, true);
         let tokens = (1 + self.num_register_tokens) * dim;
         encoder + decoder + context + tokens + self.num_embedding_parameters()
     }
 
-    fn num_embedding_parameters(&self) -> usize {
+    /// Trained parameters of one encoder block.
+    pub fn encoder_block_parameters(&self) -> usize {
+        2 * self.norm(self.dim) + self.attention_parameters() + self.mlp_parameters()
+    }
+
+    /// Trained parameters of one decoder block.
+    pub fn decoder_block_parameters(&self) -> usize {
+        4 * self.norm(self.dim) + 2 * self.attention_parameters() + self.mlp_parameters()
+    }
+
+    fn attention_parameters(&self) -> usize {
+        let dim = self.dim;
+        let head_norms = if self.qk_norm {
+            2 * self.norm(self.head_dim())
+        } else {
+            0
+        };
+        affine(dim, 3 * dim, self.qkv_bias) + affine(dim, dim, self.proj_bias) + head_norms
+    }
+
+    fn mlp_parameters(&self) -> usize {
+        let (dim, hidden) = (self.dim, self.mlp_hidden());
+        let inner = if self.gated_mlp { 2 } else { 1 };
+        inner * affine(dim, hidden, self.mlp_bias) + affine(hidden, dim, self.mlp_bias)
+    }
+
+    fn norm(&self, dim: usize) -> usize {
+        if self.norm_bias { 2 * dim } else { dim }
+    }
+
+    /// Trained parameters of embeddings and heads: rows of which a token uses one, or those of its
+    /// modality, while it passes through all blocks.
+    pub fn num_embedding_parameters(&self) -> usize {
         let inputs = self.inputs().unwrap_or_default();
         let targets = self.targets().unwrap_or_default();
         let rows =
@@ -380,6 +420,11 @@ impl ModelConfig {
         };
         (rows(&inputs) + 2 * rows(&targets) + modality) * self.dim
     }
+}
+
+/// Parameters of a linear map.
+fn affine(inputs: usize, outputs: usize, bias: bool) -> usize {
+    inputs * outputs + if bias { outputs } else { 0 }
 }
 
 fn modalities(list: &'static str, keys: &[String]) -> Result<Vec<ModalityId>, ConfigError> {
@@ -409,6 +454,7 @@ mod tests {
             (Preset::Base, 311.9),
             (Preset::Large, 856.5),
             (Preset::XLarge, 3124.5),
+            (Preset::XxLarge, 11_894.0),
         ] {
             let config = preset.config();
             config.validate().expect("a preset is valid");
@@ -422,6 +468,9 @@ mod tests {
         for preset in Preset::ALL {
             assert_eq!(Preset::from_name(preset.name()), Some(preset));
         }
+        assert_eq!(Preset::from_name("xl"), Some(Preset::XLarge));
+        assert_eq!(Preset::from_name("xxl"), Some(Preset::XxLarge));
+        assert_eq!(Preset::from_name("xxxl"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aion_data::Kind;
-use aion_model::Preset;
+use aion_model::{ModelConfig, Preset};
 use serde::{Deserialize, Serialize};
 
 use crate::codec_report::ReportConfig;
@@ -99,8 +99,13 @@ pub enum CodecTask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTask {
-    /// A size by name. The modalities are those that occur in the training data.
-    pub preset: String,
+    /// A size by name, unless `size` is given. The modalities are those that occur in the training
+    /// data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// A size of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<ModelSize>,
     /// The checkpoint whose codecs turn observations into tokens, and that files of tokens have to come
     /// from. Without it the codecs of `save.checkpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +116,20 @@ pub struct ModelTask {
     /// Input and target tokens.
     #[serde(default)]
     pub mask: MaskConfig,
+}
+
+/// Section `model.size`: a size that has no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSize {
+    /// Width.
+    pub dim: usize,
+    /// Encoder blocks.
+    pub encoder_depth: usize,
+    /// Decoder blocks.
+    pub decoder_depth: usize,
+    /// Attention heads, a divisor of the width.
+    pub heads: usize,
 }
 
 /// What counts alike in the loss.
@@ -151,7 +170,7 @@ impl RunConfig {
         toml::to_string(self).map_err(|error| TrainError::config("run", error))
     }
 
-    fn check(&self) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
         self.run.check()?;
         self.optim.check()?;
         self.schedule.check()?;
@@ -212,21 +231,46 @@ impl ModelTask {
         }
     }
 
-    /// The size.
+    /// The size, with all modalities.
     ///
     /// # Errors
-    /// There is none of this name.
-    pub fn preset(&self) -> Result<Preset, TrainError> {
-        Preset::from_name(&self.preset).ok_or_else(|| {
-            let known: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-            let reason = format!("is `{}`, expected one of {}", self.preset, known.join(", "));
-            TrainError::config("model.preset", reason)
-        })
+    /// There is none of this name, its numbers do not go together, or there are none or two sizes.
+    pub fn config(&self) -> Result<ModelConfig, TrainError> {
+        match (&self.preset, &self.size) {
+            (Some(name), None) => Ok(preset(name)?.config()),
+            (None, Some(size)) => size.config(),
+            _ => {
+                let reason = "a model has either a `preset` or a `size`";
+                Err(TrainError::config("model.preset", reason))
+            }
+        }
     }
 
     fn check(&self) -> Result<(), TrainError> {
-        self.preset()?;
+        self.config()?;
         self.mask.check()
+    }
+}
+
+fn preset(name: &str) -> Result<Preset, TrainError> {
+    Preset::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
+        let reason = format!("is `{name}`, expected one of {}", known.join(", "));
+        TrainError::config("model.preset", reason)
+    })
+}
+
+impl ModelSize {
+    /// The configuration, with all modalities.
+    ///
+    /// # Errors
+    /// The numbers do not go together.
+    pub fn config(&self) -> Result<ModelConfig, TrainError> {
+        let depths = [self.encoder_depth, self.decoder_depth];
+        let config = ModelConfig::sized(self.dim, depths, self.heads);
+        let checked = config.validate();
+        checked.map_err(|error| TrainError::config("model.size", error))?;
+        Ok(config)
     }
 }
 
@@ -262,6 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn a_model_can_have_a_size_of_its_own() {
+        let size = SIZE.replace("heads = 5", "heads = 4");
+        let config = with("preset = \"tiny\"", &size).expect("valid");
+        let model = config.model.expect("a model").config().expect("valid");
+        assert_eq!((model.dim, model.num_heads), (32, 4));
+        assert_eq!((model.encoder_depth, model.decoder_depth), (1, 2));
+    }
+
+    /// Heads that do not divide the width.
+    const SIZE: &str = "size = { dim = 32, encoder_depth = 1, decoder_depth = 2, heads = 5 }";
+
+    #[test]
     fn wrong_values_name_their_key() {
         for (key, from, to) in [
             ("run.steps", "steps = 10", "steps = 0"),
@@ -274,6 +330,8 @@ mod tests {
                 "[data]",
             ),
             ("model.preset", "\"tiny\"", "\"huge\""),
+            ("model.preset", "preset = \"tiny\"", ""),
+            ("model.size", "preset = \"tiny\"", SIZE),
             ("codec", "[model]\n            preset = \"tiny\"", ""),
             (
                 "codec",

@@ -52,6 +52,9 @@ pub enum TrainError {
     /// The training set has nothing that the step can learn from.
     #[error("no training data: {0}")]
     NoData(String),
+    /// A scaling law cannot be fitted to the results.
+    #[error("scaling law: {0}")]
+    Scaling(String),
     /// Loss or gradients stayed infinite or NaN.
     #[error("loss or gradients were not finite in {skipped} steps in a row, at step {step}")]
     Diverged {

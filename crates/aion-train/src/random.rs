@@ -18,6 +18,8 @@ pub enum Purpose {
     Mixture,
     /// The masks of the validation pass.
     Validation,
+    /// Residuals drawn to see how sure a fit is.
+    Bootstrap,
 }
 
 /// The generator for `position` (a sample of the run, an epoch).
@@ -28,6 +30,7 @@ pub fn stream(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
         Purpose::Adapter => 0x6c6f_7261_0000_0000,
         Purpose::Mixture => 0x6d69_7874_7572_6500,
         Purpose::Validation => 0x7661_6c69_6461_7465,
+        Purpose::Bootstrap => 0x626f_6f74_0000_0000,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ salt);
     rng.set_stream(position);

@@ -102,6 +102,7 @@ struct Run<'a> {
     text: &'a str,
     device: &'a Device,
     from: Option<Checkpoint>,
+    given: Option<TokenData>,
     report: &'a mut dyn FnMut(&Event),
     stop: &'a AtomicBool,
     survey: SurveyCounts,
@@ -123,6 +124,22 @@ pub fn run(
     report: &mut dyn FnMut(&Event),
     stop: &AtomicBool,
 ) -> Result<Summary, TrainError> {
+    run_on(config, None, device, resume, report, stop)
+}
+
+/// [`run`] with a model that learns from objects at hand, if there are any, instead of those that the
+/// configuration names.
+///
+/// # Errors
+/// See [`run`].
+pub fn run_on(
+    config: &RunConfig,
+    given: Option<TokenData>,
+    device: &Device,
+    resume: bool,
+    report: &mut dyn FnMut(&Event),
+    stop: &AtomicBool,
+) -> Result<Summary, TrainError> {
     let text = config.to_text()?;
     let from = run_folder::begin(&config.run.output, &text, resume)?;
     if resume {
@@ -134,6 +151,7 @@ pub fn run(
         text: &text,
         device,
         from,
+        given,
         report,
         stop,
         survey: SurveyCounts::default(),
@@ -190,31 +208,24 @@ impl Run<'_> {
     }
 
     fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
-        let config = self.config;
-        let checkpoint = &config.save.checkpoint;
-        let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
-        let indexes = token_data::index(&config.data, task.token_codecs(checkpoint))?;
-        let sources = config.data.tokens.iter().zip(&indexes);
-        self.tokens = sources.map(|(s, index)| index.counts(&s.paths)).collect();
-        let encoded = match config.data.has_objects() {
-            false => None,
-            true => match self.encode(task)? {
-                Some(encoded) => Some(encoded),
-                None => {
-                    return Ok(Summary {
-                        stopped: true,
-                        ..self.summary(0)
-                    });
-                }
-            },
+        let data = match self.given.take() {
+            Some(data) => Some(data),
+            None => self.token_data(task)?,
         };
-        let seed = config.run.seed;
-        let data = TokenData::new(&config.data, (encoded, &indexes), &task.mask, seed)?;
+        let Some(data) = data else {
+            return Ok(Summary {
+                stopped: true,
+                ..self.summary(0)
+            });
+        };
         self.examples = data.training.len();
         if !self.tokens.is_empty() {
             self.data(self.survey.clone(), self.examples);
         }
-        let model_config = restrict(task.preset()?.config(), &data.modalities);
+        let config = self.config;
+        let checkpoint = &config.save.checkpoint;
+        let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
+        let model_config = restrict(task.config()?, &data.modalities);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;
         let task = Pretraining {
@@ -223,11 +234,29 @@ impl Run<'_> {
             mask: task.mask.clone(),
             balance: task.balance,
             batch: config.run.batch,
-            seed,
+            seed: config.run.seed,
         };
         let save =
             |model: &Transformer, names: &WeightNames, half| Ok(model.save(names, folder, half)?);
         self.train(&task, model, &weights, folder, &save)
+    }
+
+    /// The objects that the configuration names, as tokens; none when it was stopped.
+    fn token_data(&mut self, task: &ModelTask) -> Result<Option<TokenData>, TrainError> {
+        let config = self.config;
+        let codecs = task.token_codecs(&config.save.checkpoint);
+        let indexes = token_data::index(&config.data, codecs)?;
+        let sources = config.data.tokens.iter().zip(&indexes);
+        self.tokens = sources.map(|(s, index)| index.counts(&s.paths)).collect();
+        let encoded = match config.data.has_objects() {
+            false => None,
+            true => match self.encode(task)? {
+                Some(encoded) => Some(encoded),
+                None => return Ok(None),
+            },
+        };
+        let sets = (encoded, indexes.as_slice());
+        TokenData::new(&config.data, sets, &task.mask, config.run.seed).map(Some)
     }
 
     /// Tokenises the objects of surveys and of the simulated sky; none when it was stopped.
@@ -239,7 +268,8 @@ impl Run<'_> {
         self.data(survey, total);
         let checkpoint = &config.save.checkpoint;
         let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
-        Encoded::new(&config.data, &examples, &codecs, &mut |done| {
+        let keep = |id| codecs.has(id);
+        Encoded::new(&config.data, &examples, &codecs, &keep, &mut |done| {
             (self.report)(&Event::Prepared { done, total });
             !self.stop.load(Ordering::Relaxed)
         })

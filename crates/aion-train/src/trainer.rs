@@ -24,7 +24,7 @@ use crate::step::Step;
 const MOST_SKIPPED: u64 = 20;
 
 /// The validation loss by which checkpoints are compared.
-const HELD_OUT: &str = "validation/mean/token";
+pub(crate) const HELD_OUT: &str = "validation/mean/token";
 
 /// Section `run`: the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,7 +253,7 @@ impl Trainer<'_> {
             tokens += loss.tokens;
             state.means.add("loss", value, loss.weight);
             for (name, value) in &loss.terms {
-                state.means.add(name, *value, 1.0);
+                state.means.add(name, *value, loss.weight);
             }
         }
         state.loss.add(total / gradients.weight());

@@ -4,7 +4,8 @@
 //! table, `chart`, `picture` and the modules named after a figure as SVG and PNG, [`page`] as a
 //! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
 //! at all. [`sky_map`] is drawn for `aion inspect`,
-//! [`separation_figure`] for `aion crossmatch`, [`codec`] for `aion train codec`.
+//! [`separation_figure`] for `aion crossmatch`, [`scaling_figure`] for `aion scaling`, [`codec`] for
+//! `aion train codec`.
 
 pub mod agreement;
 pub mod ask;
@@ -26,6 +27,9 @@ pub mod picture;
 pub mod posterior_figure;
 pub mod questions;
 pub mod sample_figures;
+pub mod scaling_figure;
+#[cfg(test)]
+pub mod scaling_sample;
 pub mod scatter_figure;
 pub mod sections;
 pub mod separation_figure;

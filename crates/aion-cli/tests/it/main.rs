@@ -11,8 +11,10 @@ mod inspect;
 mod multimodal_universe;
 mod parity;
 mod parity_cases;
+mod plan;
 mod run;
 mod scale;
+mod scaling;
 #[path = "../../../aion-fetch/tests/fetch/server.rs"]
 mod server;
 mod simulate;

@@ -1,7 +1,8 @@
 //! Objects that are tokenised when a run begins, and stay in memory.
 
 use aion_codec::CodecSet;
-use aion_data::{Object, ObjectTokens};
+use aion_data::{ModalityId, Object, ObjectTokens};
+use rayon::prelude::*;
 
 use super::DataConfig;
 use super::observed::{Examples, part_of};
@@ -21,8 +22,8 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Tokenises objects; modalities without a codec are left out. `report` is told how many objects are
-    /// done, and stops the work by returning false; there is no set then.
+    /// Tokenises objects; modalities that `keep` refuses are left out. `report` is told how many objects
+    /// are done, and stops the work by returning false; there is no set then.
     ///
     /// # Errors
     /// A codec cannot be opened.
@@ -30,14 +31,16 @@ impl Encoded {
         config: &DataConfig,
         examples: &Examples<Object>,
         codecs: &CodecSet,
+        keep: &dyn Fn(ModalityId) -> bool,
         report: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Self>, TrainError> {
         let mut encoded = Encoded::default();
         for start in (0..examples.len()).step_by(CHUNK as usize) {
             let end = (start + CHUNK).min(examples.len());
-            let mut chunk: Vec<Object> = (start..end).filter_map(|i| examples.get(i)).collect();
+            let chunk = (start..end).into_par_iter();
+            let mut chunk: Vec<Object> = chunk.filter_map(|i| examples.get(i)).collect();
             for object in &mut chunk {
-                object.measurements.retain(|id, _| codecs.has(*id));
+                object.measurements.retain(|id, _| keep(*id));
             }
             for (object, found) in chunk.iter().zip(codecs.encode(&chunk)?) {
                 let Ok(found) = found else { continue };

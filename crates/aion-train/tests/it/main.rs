@@ -1,6 +1,7 @@
 //! The loop on a small module of its own, and the real tasks end to end at toy size.
 
 mod golden;
+mod ladder;
 mod leaks;
 mod line;
 mod optimizer;

@@ -95,7 +95,7 @@ pub(super) fn encode(setting: &Setting) -> anyhow::Result<Operation> {
     if let Some(count) = setting.tokens {
         let mut random = setting.random();
         let objects: anyhow::Result<Vec<VisibleTokens>> = (0..setting.batch)
-            .map(|_| setting.shown(count, &mut random))
+            .map(|_| setting.shown(&transformer, count, &mut random))
             .collect();
         return Ok(encode_shown(transformer, objects?, count));
     }
@@ -115,18 +115,20 @@ pub(super) fn encode(setting: &Setting) -> anyhow::Result<Operation> {
 
 /// Objects with 50 to 250 tokens, evenly spread.
 pub(super) fn encode_ragged(setting: &Setting) -> anyhow::Result<Operation> {
+    let transformer = setting.transformer()?;
     let mut random = setting.random();
     let steps = setting.batch.max(2) - 1;
     let objects: anyhow::Result<Vec<VisibleTokens>> = (0..setting.batch)
         .map(|object| {
             setting.shown(
+                &transformer,
                 RAGGED[0] + object * (RAGGED[1] - RAGGED[0]) / steps,
                 &mut random,
             )
         })
         .collect();
     let mean = RAGGED[0].midpoint(RAGGED[1]);
-    Ok(encode_shown(setting.transformer()?, objects?, mean))
+    Ok(encode_shown(transformer, objects?, mean))
 }
 
 fn encode_shown(transformer: Transformer, objects: Vec<VisibleTokens>, tokens: usize) -> Operation {

@@ -186,16 +186,19 @@ impl Setting {
         (0..self.batch).map(spectrum).collect()
     }
 
-    /// `count` tokens of an object that was measured in every way, image and spectrum first. Beyond
-    /// what an object has, some 2,000, places are shown again, so that cost can be seen to grow.
+    /// `count` tokens of an object that was measured in every way that the model takes, image and
+    /// spectrum first. Beyond what an object has, some 2,000, places are shown again, so that cost can
+    /// be seen to grow.
     pub(super) fn shown(
         &self,
+        transformer: &Transformer,
         count: usize,
         random: &mut ChaCha8Rng,
     ) -> anyhow::Result<VisibleTokens> {
         let first = ["tok_image", "tok_spectrum_desi"].map(modality);
         let first: Vec<ModalityId> = first.into_iter().collect::<Result<_, _>>()?;
-        let others = ModalityId::all().filter(|id| !first.contains(id) && !id.info().is_sequence());
+        let others = transformer.inputs();
+        let others = others.filter(|id| !first.contains(id) && !id.info().is_sequence());
         let ids: Vec<ModalityId> = first.iter().copied().chain(others).collect();
         let (mut shown, mut rest) = (VisibleTokens::new(), count);
         for id in ids.into_iter().cycle() {
