@@ -52,7 +52,7 @@ impl Agreement {
         let beyond: Vec<&(f32, String)> = self
             .gradients
             .iter()
-            .filter(|(error, _)| !(*error < gradient))
+            .filter(|(error, _)| error.is_nan() || *error >= gradient)
             .collect();
         assert!(beyond.is_empty(), "{name}: gradients off: {beyond:?}");
         assert!(
