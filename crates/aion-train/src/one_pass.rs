@@ -2,12 +2,10 @@
 //! few objects are in memory at a time, however many there are.
 
 use aion_data::Object;
-use aion_data::reader::{ReadOptions, read};
 use aion_simulate::Sky;
 use rayon::prelude::*;
 
-use crate::data::files::survey_files;
-use crate::data::observed::{is_kept_from, part_of};
+use crate::data::observed::{every_survey_object, part_of};
 use crate::data::{DataConfig, Part, SurveyCounts};
 use crate::error::TrainError;
 
@@ -23,29 +21,10 @@ pub(crate) fn every_object(
     config: &DataConfig,
     visit: &mut dyn FnMut(&Object, u64) -> bool,
 ) -> Result<(SurveyCounts, bool), TrainError> {
-    let mut counts = SurveyCounts::default();
-    for source in &config.survey {
-        for path in survey_files("data.survey.paths", &source.paths)? {
-            for object in read(&path, &ReadOptions::default())? {
-                let object = match object {
-                    Ok(object) => object,
-                    Err(error) => {
-                        counts.refused.push(error.to_string());
-                        continue;
-                    }
-                };
-                let cell = config.split.cell(object.ra, object.dec);
-                counts.without_position += usize::from(cell.is_none());
-                if is_kept_from(&[Part::Train], config, &object) {
-                    counts.held_out += 1;
-                    continue;
-                }
-                counts.used += 1;
-                if !visit(&object, source.repeat) {
-                    return Ok((counts, false));
-                }
-            }
-        }
+    let of_surveys = &mut |object: Object, times| visit(&object, times);
+    let (counts, whole) = every_survey_object(config, &[Part::Train], of_surveys)?;
+    if !whole {
+        return Ok((counts, false));
     }
     let whole = config.simulated.as_ref().is_none_or(|source| {
         let sky = Sky::new(source.seed);

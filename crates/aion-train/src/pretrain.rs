@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aion_data::{ModalityId, ObjectTokens};
 use aion_model::{Transformer, Visible, VisibleTokens};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::config::Balance;
@@ -44,8 +45,7 @@ impl Step for Pretraining {
             .collect();
         let masked = |(sample, tokens): (u64, ObjectTokens)| {
             let mut rng = stream(self.seed, Purpose::Mask, sample);
-            let mask = self.mask.draw(&counts(&tokens), &mut rng)?;
-            Some((pick(&tokens, &mask.input), pick(&tokens, &mask.target)))
+            pair(&self.mask, &tokens, &mut rng)
         };
         Ok(objects?.into_par_iter().filter_map(masked).unzip())
     }
@@ -101,11 +101,7 @@ impl Validation {
         for sample in 0..objects.min(examples.len()) {
             let tokens = examples.get(sample)?;
             let mut rng = stream(seed, Purpose::Validation, sample);
-            let mask = mask.draw(&counts(&tokens), &mut rng);
-            let pair = |mask: crate::masking::Mask| {
-                (pick(&tokens, &mask.input), pick(&tokens, &mask.target))
-            };
-            masked.extend(mask.map(pair));
+            masked.extend(pair(mask, &tokens, &mut rng));
         }
         let batches = masked.chunks(batch.max(1) as usize);
         Ok(Validation {
@@ -164,6 +160,17 @@ impl Sums {
             .filter(|(_, value)| value.is_finite())
             .collect()
     }
+}
+
+/// What of an object is shown and what is predicted, by a mask drawn for it; none where nothing can be
+/// predicted from anything.
+fn pair(
+    mask: &MaskConfig,
+    tokens: &ObjectTokens,
+    rng: &mut ChaCha8Rng,
+) -> Option<(VisibleTokens, VisibleTokens)> {
+    let mask = mask.draw(&counts(tokens), rng)?;
+    Some((pick(tokens, &mask.input), pick(tokens, &mask.target)))
 }
 
 /// The tokens at some positions.

@@ -35,12 +35,16 @@ pub struct SurveyCounts {
     pub refused: Vec<String>,
 }
 
-/// Survey objects of some parts in memory, each with the number of times it comes.
-fn survey_objects(
+/// Shows `visit` every survey object of some parts with the number of times that it comes, until it
+/// returns false. Gives what became of all, and whether the pass came to its end.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn every_survey_object(
     config: &DataConfig,
     parts: &[Part],
-) -> Result<(Vec<(Object, u64)>, SurveyCounts), TrainError> {
-    let mut objects = Vec::new();
+    visit: &mut dyn FnMut(Object, u64) -> bool,
+) -> Result<(SurveyCounts, bool), TrainError> {
     let mut counts = SurveyCounts::default();
     for source in &config.survey {
         for path in survey_files("data.survey.paths", &source.paths)? {
@@ -56,13 +60,28 @@ fn survey_objects(
                 counts.without_position += usize::from(cell.is_none());
                 if is_kept_from(parts, config, &object) {
                     counts.held_out += 1;
-                } else {
-                    objects.push((object, source.repeat));
+                    continue;
+                }
+                counts.used += 1;
+                if !visit(object, source.repeat) {
+                    return Ok((counts, false));
                 }
             }
         }
     }
-    counts.used = objects.len();
+    Ok((counts, true))
+}
+
+/// Survey objects of some parts in memory, each with the number of times it comes.
+fn survey_objects(
+    config: &DataConfig,
+    parts: &[Part],
+) -> Result<(Vec<(Object, u64)>, SurveyCounts), TrainError> {
+    let mut objects = Vec::new();
+    let (counts, _) = every_survey_object(config, parts, &mut |object, times| {
+        objects.push((object, times));
+        true
+    })?;
     Ok((objects, counts))
 }
 
