@@ -57,6 +57,15 @@ impl Input {
             tracked: Some(tracked),
         })
     }
+
+    /// Of what there may be: nothing has no values, and wants no gradient.
+    pub(crate) fn optional<const D: usize>(tensor: Option<&Tensor<D>>) -> Option<Self> {
+        let none = Input {
+            host: HostTensor::empty(),
+            tracked: None,
+        };
+        tensor.map_or(Some(none), Self::of)
+    }
 }
 
 impl<const N: usize> Inputs<N> {

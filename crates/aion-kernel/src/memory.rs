@@ -36,6 +36,14 @@ impl HostTensor {
         HostTensor(primitive.to_contiguous())
     }
 
+    /// Of no values.
+    pub(crate) fn empty() -> Self {
+        HostTensor(FlexTensor::from_data(TensorData::new(
+            Vec::<f32>::new(),
+            [0],
+        )))
+    }
+
     pub(crate) fn primitive(&self) -> FlexTensor {
         self.0.clone()
     }
@@ -46,6 +54,11 @@ impl HostTensor {
         let start = layout.start_offset();
         let len: usize = layout.shape().iter().product();
         &self.0.storage::<f32>()[start..start + len]
+    }
+
+    /// The values, if there are any.
+    pub(crate) fn optional_values(&self) -> Option<&[f32]> {
+        Some(self.values()).filter(|values| !values.is_empty())
     }
 
     /// The shape.

@@ -4,12 +4,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use pulp::bytemuck::cast_slice_mut;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
 use crate::product::multiply;
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
+use crate::simd::{InTiles, Lanes, OnTiles, VECTORS};
 
 /// Times a measurement is repeated; the best counts.
 const REPEATS: usize = 5;
@@ -28,7 +28,7 @@ pub fn product_peak() -> f64 {
         let start = Instant::now();
         let done = (0..threads)
             .into_par_iter()
-            .map(|_| Arch::new().dispatch(InCache));
+            .map(|_| Arch::new().dispatch(InTiles(InCache)));
         done.sum::<f64>() / start.elapsed().as_secs_f64()
     };
     (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
@@ -78,30 +78,22 @@ pub fn stream_peak() -> f64 {
 /// A tile's product again and again; gives the operations done.
 struct InCache;
 
-impl WithSimd for InCache {
+impl OnTiles for InCache {
     type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        match tile_rows::<S>() {
-            MANY_ROWS => repeat::<S, MANY_ROWS>(simd),
-            _ => repeat::<S, FEW_ROWS>(simd),
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) -> f64 {
+        let rows = vec![[0.5f32; ROWS]; DEPTH];
+        let width = VECTORS * S::F32_LANES;
+        let mut columns = Aligned::zeros(DEPTH * width);
+        let columns: &mut [Lanes<S>] = cast_slice_mut(columns.as_mut_slice());
+        for _ in 0..TILES {
+            black_box(multiply::<S, ROWS>(
+                simd,
+                black_box(&rows),
+                black_box(columns),
+            ));
         }
+        (2 * ROWS * width * DEPTH * TILES) as f64
     }
-}
-
-#[inline(always)]
-fn repeat<S: Simd, const ROWS: usize>(simd: S) -> f64 {
-    let rows = vec![[0.5f32; ROWS]; DEPTH];
-    let width = VECTORS * S::F32_LANES;
-    let mut columns = Aligned::zeros(DEPTH * width);
-    let columns: &mut [Lanes<S>] = cast_slice_mut(columns.as_mut_slice());
-    for _ in 0..TILES {
-        black_box(multiply::<S, ROWS>(
-            simd,
-            black_box(&rows),
-            black_box(columns),
-        ));
-    }
-    (2 * ROWS * width * DEPTH * TILES) as f64
 }

@@ -6,8 +6,8 @@ use pulp::{Arch, Simd, WithSimd};
 /// Vectors of a row of a tile.
 pub(crate) const VECTORS: usize = 2;
 /// Rows of a tile where there are 32 vector registers, and where there are 16.
-pub(crate) const MANY_ROWS: usize = 12;
-pub(crate) const FEW_ROWS: usize = 6;
+const MANY_ROWS: usize = 12;
+const FEW_ROWS: usize = 6;
 
 /// A row of a tile.
 pub(crate) type Lanes<S> = [<S as Simd>::f32s; VECTORS];
@@ -28,6 +28,28 @@ pub(crate) fn tile_rows<S: Simd>() -> usize {
 pub(crate) struct TileShape {
     pub rows: usize,
     pub columns: usize,
+}
+
+/// Work on tiles of as many rows as the machine's registers hold, which [`InTiles`] finds out.
+pub(crate) trait OnTiles {
+    type Output;
+
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) -> Self::Output;
+}
+
+/// Runs such work on the machine's vectors.
+pub(crate) struct InTiles<T>(pub T);
+
+impl<T: OnTiles> WithSimd for InTiles<T> {
+    type Output = T::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> T::Output {
+        match tile_rows::<S>() {
+            MANY_ROWS => self.0.run::<S, MANY_ROWS>(simd),
+            _ => self.0.run::<S, FEW_ROWS>(simd),
+        }
+    }
 }
 
 /// See [`TileShape`].

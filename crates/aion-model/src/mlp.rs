@@ -1,6 +1,6 @@
 //! Feed-forward layers, plain or gated (Shazeer 2020).
 
-use aion_kernel::layer::{LayerNorm, Linear, gated_product};
+use aion_kernel::layer::{LayerNorm, Linear, gated_mlp};
 use aion_kernel::{Activation, Init, Weights};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -40,13 +40,10 @@ impl Mlp {
     /// # Shapes
     /// `(rows, dim)` → `(rows, dim)`
     pub(crate) fn forward(&self, rows: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
-        let hidden = match &self.fc3 {
-            Some(fc3) => gated_product(norm, rows.clone(), [&self.fc1, fc3], self.activation),
-            None => {
-                let hidden = self.fc1.forward_normed(norm, rows.clone());
-                self.activation.of(hidden)
-            }
-        };
-        self.fc2.forward_onto(hidden, rows)
+        if let Some(fc3) = &self.fc3 {
+            return gated_mlp(norm, rows, [&self.fc1, fc3, &self.fc2], self.activation);
+        }
+        let hidden = self.fc1.forward_normed(norm, rows.clone());
+        self.fc2.forward_onto(self.activation.of(hidden), rows)
     }
 }

@@ -14,7 +14,7 @@ use super::backward_part::Part;
 use super::plan::{Pair, Plan, Rows, even, pieces};
 use crate::gradient::Gradient;
 use crate::memory::{HostTensor, Shared};
-use crate::simd::{tile_shape, vectorized};
+use crate::simd::{InTiles, tile_shape, vectorized};
 
 /// Parts of keys that are worth their sums of queries' gradients, where heads and groups are few.
 const PARTS: usize = 16;
@@ -130,7 +130,9 @@ impl Backward<'_> {
                 }));
             }
         }
-        parts.into_par_iter().for_each(|part| arch.dispatch(part));
+        parts
+            .into_par_iter()
+            .for_each(|part| arch.dispatch(InTiles(part)));
         for sums in &sums {
             add_rows(to_queries, sums, width);
         }

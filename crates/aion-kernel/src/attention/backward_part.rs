@@ -8,8 +8,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use pulp::Simd;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Simd, WithSimd};
 
 use super::backward::{Backward, Target};
 use super::packed::{AHEAD, Head};
@@ -17,7 +17,7 @@ use super::plan::{Pair, Rows, even, pieces};
 use super::tile::{add_across, hide_later, weigh};
 use crate::aligned::Aligned;
 use crate::product::{add, multiply};
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, prefetch, tile_rows};
+use crate::simd::{Lanes, OnTiles, VECTORS, prefetch};
 
 /// Keys of a block at most.
 const BLOCK: usize = 512;
@@ -76,18 +76,6 @@ thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
-impl WithSimd for Part<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
-        }
-    }
-}
-
 /// Places in the group of what is worked on: the block's keys, a chunk of them, and queries.
 struct Places {
     block: Range<usize>,
@@ -103,9 +91,11 @@ impl Places {
     }
 }
 
-impl Part<'_> {
+impl OnTiles for Part<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let panel = VECTORS * S::F32_LANES;
         let all = 0..self.pair.queries.len();
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
@@ -133,7 +123,9 @@ impl Part<'_> {
         }
         SCRATCH.set(kept);
     }
+}
 
+impl Part<'_> {
     #[inline(always)]
     fn columns(&self) -> Range<usize> {
         self.backward.plan.columns(self.head)

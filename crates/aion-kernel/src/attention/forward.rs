@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
 use super::packed::{AHEAD, Head};
@@ -18,7 +18,7 @@ use super::tile::{hide_later, multiply_to, weigh};
 use crate::aligned::Aligned;
 use crate::memory::{Shared, filled};
 use crate::product::{add, multiply};
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, prefetch, tile_rows, tile_shape};
+use crate::simd::{InTiles, Lanes, OnTiles, VECTORS, prefetch, tile_shape};
 
 /// Keys whose scores are held at a time: with a panel of queries they fill half of the nearest cache.
 const KEYS: usize = 256;
@@ -82,7 +82,9 @@ impl Forward<'_> {
                 }));
             }
         }
-        parts.into_par_iter().for_each(|part| arch.dispatch(part));
+        parts
+            .into_par_iter()
+            .for_each(|part| arch.dispatch(InTiles(part)));
     }
 }
 
@@ -120,21 +122,11 @@ thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
-impl WithSimd for Part<'_> {
+impl OnTiles for Part<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
-        }
-    }
-}
-
-impl Part<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let plan = self.forward.plan;
         let (dim, panel) = (plan.head_dim, VECTORS * S::F32_LANES);
         let columns = plan.columns(self.head);
@@ -195,7 +187,9 @@ impl Part<'_> {
         }
         SCRATCH.set(kept);
     }
+}
 
+impl Part<'_> {
     /// Divides by the sum of weights and writes a panel's rows.
     #[inline(always)]
     fn finish<S: Simd>(&self, rows: Range<usize>, sums: &[Lanes<S>], totals: &[Lanes<S>]) {

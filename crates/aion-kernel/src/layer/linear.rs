@@ -6,6 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::LayerNorm;
+use super::normed::normed_affine;
 use crate::activation::Activation;
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
@@ -27,6 +28,15 @@ impl Linear {
         Linear {
             weight: weights.param("weight", [outputs, inputs], init),
             bias: bias.then(|| weights.param("bias", [outputs], Init::Constant(0.0))),
+        }
+    }
+
+    /// With these parameters.
+    #[cfg(test)]
+    pub(super) fn of(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
+        Linear {
+            weight: Param::initialized(burn::module::ParamId::new(), weight),
+            bias: bias.map(|bias| Param::initialized(burn::module::ParamId::new(), bias)),
         }
     }
 
@@ -57,10 +67,12 @@ impl Linear {
     pub fn forward_normed(&self, norm: &LayerNorm, input: Tensor<2>) -> Tensor<2> {
         let finish = Finish::default();
         let fused = norm.on_rows(&input, |left| self.on_host(left, input.dims()[0], finish));
-        match fused {
-            Some(output) => output,
-            None => self.forward(norm.forward(input)),
+        if let Some(output) = fused {
+            return output;
         }
+        let (weight, bias) = (self.weight(), self.bias());
+        normed_affine(norm, &input, &weight, bias.as_ref())
+            .unwrap_or_else(|| affine(norm.forward(input), weight, bias))
     }
 
     /// Added to other rows.
@@ -82,7 +94,13 @@ impl Linear {
         rest + self.forward(input)
     }
 
-    fn bias(&self) -> Option<Tensor<1>> {
+    /// `(outputs, inputs)`
+    pub(super) fn weight(&self) -> Tensor<2> {
+        self.weight.val()
+    }
+
+    /// `(outputs)`
+    pub(super) fn bias(&self) -> Option<Tensor<1>> {
         self.bias.as_ref().map(Param::val)
     }
 
@@ -113,7 +131,7 @@ impl Linear {
 ///
 /// # Shapes
 /// `(rows, inputs)` → `(rows, outputs)`
-pub fn gated_product(
+pub(super) fn gated_product(
     norm: &LayerNorm,
     input: Tensor<2>,
     maps: [&Linear; 2],
@@ -168,16 +186,12 @@ pub fn affine<const D: usize>(
     let inputs = dims[D - 1];
     let rows: usize = dims[..D - 1].iter().product();
     let flat: Tensor<2> = input.reshape([rows, inputs]);
-    let output = match &bias {
-        None => {
-            let inputs = Inputs::of([Input::of(&flat), Input::of(&weight)]);
-            inputs.map(product)
-        }
-        Some(bias) => {
-            let inputs = Inputs::of([Input::of(&flat), Input::of(&weight), Input::of(bias)]);
-            inputs.map(product_with_bias)
-        }
-    };
+    let inputs = Inputs::of([
+        Input::of(&flat),
+        Input::of(&weight),
+        Input::optional(bias.as_ref()),
+    ]);
+    let output = inputs.map(product);
     let output = output.unwrap_or_else(|| composed(flat, weight, bias));
     dims[D - 1] = output.dims()[1];
     output.reshape(dims)
@@ -192,40 +206,22 @@ fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
     }
 }
 
-fn product(factors: Inputs<2>) -> Tensor<2> {
-    let [input, weight] = factors.hosts();
-    let (output, shape) = multiply(input, weight, None);
-    factors.result(output, shape, |[input, weight], _| LinearGradient {
-        input,
-        weight,
-    })
-}
-
-fn product_with_bias(factors: Inputs<3>) -> Tensor<2> {
+fn product(factors: Inputs<3>) -> Tensor<2> {
     let [input, weight, bias] = factors.hosts();
-    let (output, shape) = multiply(input, weight, Some(bias.values()));
-    factors.result(output, shape, |[input, weight, _], _| LinearGradient {
-        input,
-        weight,
-    })
-}
-
-fn multiply(
-    input: &HostTensor,
-    weight: &HostTensor,
-    bias: Option<&[f32]>,
-) -> (Vec<f32>, [usize; 2]) {
-    let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
+    let ([rows, inputs], shape @ [outputs, _]) = (input.dims(), weight.dims());
     let product = Product {
         left: Matrix::new(input.values(), inputs),
         rows,
-        right: Right::Weight(weight.values(), [outputs, inputs]),
+        right: Right::Weight(weight.values(), shape),
         finish: Finish {
-            bias,
+            bias: bias.optional_values(),
             ..Finish::default()
         },
     };
-    (product.matrix(), [rows, outputs])
+    let output = product.matrix();
+    factors.result(output, [rows, outputs], |[input, weight, _], _| {
+        LinearGradient { input, weight }
+    })
 }
 
 #[derive(Debug)]
@@ -236,57 +232,49 @@ struct LinearGradient {
     weight: HostTensor,
 }
 
-impl LinearGradient {
-    /// `dY W`
-    fn of_input(&self, output: &[f32]) -> Vec<f32> {
-        let [outputs, inputs] = self.weight.dims();
-        let product = Product {
-            left: Matrix::new(output, outputs),
-            rows: output.len() / outputs,
-            right: Right::Plain(self.weight.values(), [outputs, inputs]),
-            finish: Finish::default(),
-        };
-        product.matrix()
-    }
-
-    /// `dYᵀ X`
-    fn of_weight(&self, output: &[f32]) -> Vec<f32> {
-        let ([rows, inputs], [outputs, _]) = (self.input.dims(), self.weight.dims());
-        let product = Product {
-            left: Transposed::new(output, outputs),
-            rows: outputs,
-            right: Right::Plain(self.input.values(), [rows, inputs]),
-            finish: Finish::default(),
-        };
-        product.matrix()
-    }
-}
-
-impl Gradient<2> for LinearGradient {
-    fn backward(&self, output: &[f32], [input, weight]: [bool; 2]) -> [Option<Vec<f32>>; 2] {
-        [
-            input.then(|| self.of_input(output)),
-            weight.then(|| self.of_weight(output)),
-        ]
-    }
-}
-
 impl Gradient<3> for LinearGradient {
     fn backward(&self, output: &[f32], [input, weight, bias]: [bool; 3]) -> [Option<Vec<f32>>; 3] {
-        let outputs = self.weight.dims::<2>()[0];
+        let shape @ [outputs, _] = self.weight.dims();
         [
-            input.then(|| self.of_input(output)),
-            weight.then(|| self.of_weight(output)),
+            input.then(|| input_gradient(output, &self.weight)),
+            weight.then(|| weight_gradient(output, self.input.values(), shape)),
             bias.then(|| column_sums(output, outputs)),
         ]
     }
+}
+
+/// `dY W`: the gradient of a map's input from that of its result.
+pub(super) fn input_gradient(output: &[f32], weight: &HostTensor) -> Vec<f32> {
+    let shape @ [outputs, _] = weight.dims();
+    let product = Product {
+        left: Matrix::new(output, outputs),
+        rows: output.len() / outputs,
+        right: Right::Plain(weight.values(), shape),
+        finish: Finish::default(),
+    };
+    product.matrix()
+}
+
+/// `dYᵀ X`: the gradient of a weight `(outputs, inputs)`.
+pub(super) fn weight_gradient(
+    output: &[f32],
+    input: &[f32],
+    [outputs, inputs]: [usize; 2],
+) -> Vec<f32> {
+    let product = Product {
+        left: Transposed::new(output, outputs),
+        rows: outputs,
+        right: Right::Plain(input, [input.len() / inputs, inputs]),
+        finish: Finish::default(),
+    };
+    product.matrix()
 }
 
 /// `act(x) · y`, element by element.
 ///
 /// # Shapes
 /// `(rows, columns)` twice → the same
-pub fn gate(first: Tensor<2>, second: Tensor<2>, activation: Activation) -> Tensor<2> {
+pub(super) fn gate(first: Tensor<2>, second: Tensor<2>, activation: Activation) -> Tensor<2> {
     let shape = first.dims();
     let Some(inputs) = Inputs::of([Input::of(&first), Input::of(&second)]) else {
         return activation.composed(first) * second;

@@ -3,13 +3,16 @@
 mod conv;
 mod convnext;
 mod gate;
+mod gated;
 mod linear;
 mod norm;
+mod normed;
 
 pub use conv::{Conv2d, ConvTranspose2d, convolve_with};
 pub use convnext::ConvNextBlock;
 pub use gate::SqueezeExcite;
-pub use linear::{Linear, affine, gate, gated_product};
+pub use gated::gated_mlp;
+pub use linear::{Linear, affine};
 pub use norm::{BatchNorm2d, LayerNorm};
 
 #[cfg(test)]

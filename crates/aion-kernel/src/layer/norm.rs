@@ -39,15 +39,25 @@ impl LayerNorm {
         self.weight.dims()[0]
     }
 
+    /// Added to the variance.
+    pub(super) fn epsilon(&self) -> f32 {
+        self.epsilon as f32
+    }
+
+    /// Scale and shift.
+    pub(super) fn parameters(&self) -> [Tensor<1>; 2] {
+        [self.weight.val(), self.bias.val()]
+    }
+
     /// # Shapes
     /// `(…, dim)` → `(…, dim)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let (scale, shift) = (self.weight.val(), self.bias.val());
+        let [scale, shift] = self.parameters();
         let inputs = [Input::of(&input), Input::of(&scale), Input::of(&shift)];
         let Some(inputs) = Inputs::of(inputs) else {
             return module::layer_norm(input, scale, Some(shift), self.epsilon);
         };
-        let epsilon = self.epsilon as f32;
+        let epsilon = self.epsilon();
         let [values, scale, shift] = inputs.hosts();
         let affine = [scale.values(), shift.values()];
         let output = rows::normalize(values.values(), affine, epsilon);
@@ -73,10 +83,10 @@ impl LayerNorm {
         then: impl FnOnce(Normalized<'_>) -> Option<R>,
     ) -> Option<R> {
         let input = HostTensor::of(input)?;
-        let scale = HostTensor::of(&self.weight.val())?;
-        let shift = HostTensor::of(&self.bias.val())?;
+        let [scale, shift] = self.parameters().map(|values| HostTensor::of(&values));
+        let (scale, shift) = (scale?, shift?);
         let affine = [scale.values(), shift.values()];
-        then(Normalized::new(input.values(), affine, self.epsilon as f32))
+        then(Normalized::new(input.values(), affine, self.epsilon()))
     }
 }
 

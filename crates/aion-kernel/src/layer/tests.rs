@@ -4,6 +4,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 
+use super::linear::{gate, gated_product};
 use super::*;
 use crate::activation::Activation;
 pub(super) use crate::draws::draw;
@@ -155,6 +156,65 @@ fn fused_products_are_the_composed_ones() {
         let found = up.forward_normed(&norm, input.clone());
         assert_close(found.into_data(), expected.into_data(), 1e-5, "normed");
     }
+}
+
+#[test]
+fn maps_of_normalised_rows_are_burns() {
+    let [rows, dim, hidden] = [70, 33, 48];
+    let tensors = [
+        draw([rows, dim]) * 2.0 + 1.0,
+        draw([1, dim]),
+        draw([1, dim]),
+        draw([hidden, dim]),
+        draw([1, hidden]),
+        draw([hidden, dim]),
+        draw([dim, hidden]),
+    ];
+    let vector = |t: &Tensor<2>| t.clone().squeeze_dim::<1>(0);
+    let normed = |t: &[Tensor<2>]| {
+        module::layer_norm(t[0].clone(), vector(&t[1]), Some(vector(&t[2])), 1e-6)
+    };
+    let layer = |t: &[Tensor<2>]| {
+        let mut norm = LayerNorm::new(&Weights::seeded(1, &Device::flex()), dim, 1e-6, true);
+        norm.set(vector(&t[1]), vector(&t[2]));
+        norm
+    };
+    let linear = |weight: &Tensor<2>, bias: Option<Tensor<1>>| Linear::of(weight.clone(), bias);
+    let product = |a: Tensor<2>, b: &Tensor<2>| a.matmul(b.clone().transpose());
+    for biased in [false, true] {
+        let bias = |t: &[Tensor<2>]| biased.then(|| vector(&t[4]));
+        let inputs = if biased { &tensors[..5] } else { &tensors[..4] };
+        assert_same(
+            inputs,
+            |t| linear(&t[3], bias(t)).forward_normed(&layer(t), t[0].clone()),
+            |t| match bias(t) {
+                Some(bias) => product(normed(t), &t[3]) + bias.unsqueeze(),
+                None => product(normed(t), &t[3]),
+            },
+            "normed",
+        );
+    }
+    let gated = [0, 1, 2, 3, 5, 6].map(|at: usize| tensors[at].clone());
+    assert_same(
+        &gated,
+        |t| {
+            let maps = [3, 4, 5].map(|at: usize| linear(&t[at], None));
+            let [first, second, down] = &maps;
+            gated_mlp(
+                &layer(t),
+                t[0].clone(),
+                [first, second, down],
+                Activation::Silu,
+            )
+        },
+        |t| {
+            let units = [3, 4].map(|at: usize| product(normed(t), &t[at]));
+            let [first, second] = units;
+            let hidden = Activation::Silu.composed(first) * second;
+            t[0].clone() + product(hidden, &t[5])
+        },
+        "gated",
+    );
 }
 
 #[test]

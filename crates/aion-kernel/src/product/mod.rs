@@ -16,7 +16,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::memory::{Shared, filled};
-use crate::simd::tile_shape;
+use crate::simd::{InTiles, tile_shape};
 
 pub(crate) use finish::{Finish, add, load, store};
 pub(crate) use left::{Left, Matrix, Normalized, Scaled, Transposed};
@@ -79,7 +79,7 @@ impl<L: Left> Product<'_, L> {
         let arch = Arch::new();
         let work = |task: usize| {
             let (rows, panels) = grid.part(task);
-            arch.dispatch(Part {
+            arch.dispatch(InTiles(Part {
                 left: &self.left,
                 right: self.right,
                 finish: &self.finish,
@@ -87,7 +87,7 @@ impl<L: Left> Product<'_, L> {
                 panels,
                 output,
                 stride,
-            });
+            }));
         };
         match grid.tasks() {
             1 => work(0),

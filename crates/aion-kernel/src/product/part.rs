@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use pulp::Simd;
 use pulp::bytemuck::cast_slice;
-use pulp::{Simd, WithSimd};
 
 use super::finish::{Place, add, load, store};
 use super::{Finish, Left, Right};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
+use crate::simd::{Lanes, OnTiles, VECTORS};
 
 /// Depth that is summed before a tile is written back; longer products are cut into equal slabs.
 const SLAB: usize = 1024;
@@ -33,19 +33,9 @@ thread_local! {
     static PACKED: Cell<[Aligned; 2]> = Cell::default();
 }
 
-impl<L: Left> WithSimd for Part<'_, L> {
+impl<L: Left> OnTiles for Part<'_, L> {
     type Output = ();
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
-        }
-    }
-}
-
-impl<L: Left> Part<'_, L> {
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let depth = self.right.depth();
@@ -93,7 +83,9 @@ impl<L: Left> Part<'_, L> {
         }
         PACKED.set([left, right]);
     }
+}
 
+impl<L: Left> Part<'_, L> {
     #[inline(always)]
     fn pack<const ROWS: usize>(&self, depths: &Range<usize>, packed: &mut [[f32; ROWS]]) {
         if depths.is_empty() {

@@ -22,7 +22,7 @@ use super::ConvShape;
 use crate::activation::Activation;
 use crate::aligned::{Aligned, LINE};
 use crate::memory::{Shared, filled};
-use crate::simd::{TileShape, tile_shape};
+use crate::simd::{InTiles, TileShape, tile_shape};
 pub(crate) use kernels::WinogradWeight;
 use products::Outputs;
 use tiles::Tiles;
@@ -109,12 +109,12 @@ fn convolve_to<const N: usize, T: Tiling<N>>(
         let panels = forward.par_chunks_exact_mut(block).enumerate();
         panels.for_each(|(panel, values)| {
             let start = tiles.start + panel * rows;
-            arch.dispatch(Tiles::<N, T>::new(
+            arch.dispatch(InTiles(Tiles::<N, T>::new(
                 input,
                 grid,
                 start..(start + rows).min(tiles.end),
                 values,
-            ));
+            )));
         });
         let panels = weight.panels(columns);
         let group = panels.div_ceil(TASKS * rayon::current_num_threads());
@@ -122,14 +122,14 @@ fn convolve_to<const N: usize, T: Tiling<N>>(
         let groups = 0..panels.div_ceil(group);
         groups.into_par_iter().for_each(|index| {
             let start = index * group;
-            arch.dispatch(Outputs::<N, T>::new(
+            arch.dispatch(InTiles(Outputs::<N, T>::new(
                 forward,
                 weight,
                 start..(start + group).min(panels),
                 (grid, tiles.clone()),
                 (bias, activation),
                 target,
-            ));
+            )));
         });
     }
     FORWARD.set(kept);

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
-use pulp::{Simd, WithSimd};
 
 use super::kernels::{WinogradWeight, point_kernels};
 use super::tiling::{OUT, Tiling, both_ways};
@@ -13,7 +13,7 @@ use super::{Activation, TileGrid};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
 use crate::product::{add, load, multiply, store};
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows};
+use crate::simd::{Lanes, OnTiles, VECTORS};
 
 /// Memory for transformed kernels: they are read for every tile, and should stay in a core's own caches.
 /// So inputs are taken some at a time, in multiples of what kernels are brought into lanes for.
@@ -60,48 +60,6 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
             output,
             tiling: PhantomData,
         }
-    }
-
-    #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
-        let width = VECTORS * S::F32_LANES;
-        let blocks = self.tiles.len().div_ceil(ROWS);
-        let panels = self.panels.len();
-        let channels = self.grid.shape.inputs;
-        let slab = KERNEL_BYTES / (4 * N * N * width * panels);
-        let slab = slab
-            .next_multiple_of(SLAB)
-            .min(channels.next_multiple_of(SLAB));
-        // Not in a closure: what the library calls is not compiled for the machine's vectors.
-        let [mut kernels, mut products, mut ordered] = SCRATCH.take();
-        let panel_kernels = N * N * point_kernels(slab);
-        let kernels_of = kernels.at_least(panels * panel_kernels * width);
-        let kernels_of: &mut [Lanes<S>] = cast_slice_mut(kernels_of);
-        let panel_sums = N * N * blocks * ROWS;
-        let sums = products.at_least(panels * panel_sums * width);
-        let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
-        let in_lanes = ordered.at_least(self.weight.room(width));
-        for piece in 0..self.grid.pieces * self.grid.pieces {
-            for start in (0..channels).step_by(slab) {
-                let inputs = start..(start + slab).min(channels);
-                let places = kernels_of.chunks_exact_mut(panel_kernels);
-                for (panel, to) in self.panels.clone().zip(places) {
-                    let (weight, inputs) = (&self.weight, inputs.clone());
-                    let stride = point_kernels(slab);
-                    weight.transform::<S, N, T>(simd, [panel, piece], inputs, in_lanes, to, stride);
-                }
-                let stride = point_kernels(slab);
-                self.multiply::<S, ROWS>(simd, piece, inputs, kernels_of, stride, sums);
-            }
-        }
-        let places = sums.chunks_exact(panel_sums);
-        for (panel, sums) in self.panels.clone().zip(places) {
-            for (place, tile) in self.tiles.clone().enumerate() {
-                let points = sums[place..].iter().step_by(blocks * ROWS);
-                self.put(simd, tile, panel, points);
-            }
-        }
-        SCRATCH.set([kernels, products, ordered]);
     }
 
     /// Products of some inputs of a piece, `(panels, points, tiles)`, added to those before.
@@ -186,14 +144,48 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
     }
 }
 
-impl<const N: usize, T: Tiling<N>> WithSimd for Outputs<'_, N, T> {
+impl<const N: usize, T: Tiling<N>> OnTiles for Outputs<'_, N, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
+        let width = VECTORS * S::F32_LANES;
+        let blocks = self.tiles.len().div_ceil(ROWS);
+        let panels = self.panels.len();
+        let channels = self.grid.shape.inputs;
+        let slab = KERNEL_BYTES / (4 * N * N * width * panels);
+        let slab = slab
+            .next_multiple_of(SLAB)
+            .min(channels.next_multiple_of(SLAB));
+        // Not in a closure: what the library calls is not compiled for the machine's vectors.
+        let [mut kernels, mut products, mut ordered] = SCRATCH.take();
+        let panel_kernels = N * N * point_kernels(slab);
+        let kernels_of = kernels.at_least(panels * panel_kernels * width);
+        let kernels_of: &mut [Lanes<S>] = cast_slice_mut(kernels_of);
+        let panel_sums = N * N * blocks * ROWS;
+        let sums = products.at_least(panels * panel_sums * width);
+        let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
+        let in_lanes = ordered.at_least(self.weight.room(width));
+        for piece in 0..self.grid.pieces * self.grid.pieces {
+            for start in (0..channels).step_by(slab) {
+                let inputs = start..(start + slab).min(channels);
+                let places = kernels_of.chunks_exact_mut(panel_kernels);
+                for (panel, to) in self.panels.clone().zip(places) {
+                    let (weight, inputs) = (&self.weight, inputs.clone());
+                    let stride = point_kernels(slab);
+                    weight.transform::<S, N, T>(simd, [panel, piece], inputs, in_lanes, to, stride);
+                }
+                let stride = point_kernels(slab);
+                self.multiply::<S, ROWS>(simd, piece, inputs, kernels_of, stride, sums);
+            }
         }
+        let places = sums.chunks_exact(panel_sums);
+        for (panel, sums) in self.panels.clone().zip(places) {
+            for (place, tile) in self.tiles.clone().enumerate() {
+                let points = sums[place..].iter().step_by(blocks * ROWS);
+                self.put(simd, tile, panel, points);
+            }
+        }
+        SCRATCH.set([kernels, products, ordered]);
     }
 }

@@ -3,13 +3,13 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use pulp::Simd;
 use pulp::bytemuck::cast_slice;
-use pulp::{Simd, WithSimd};
 
 use super::TileGrid;
 use super::tiling::{OUT, Tiling, both_ways};
 use crate::product::load;
-use crate::simd::{FEW_ROWS, MANY_ROWS, VECTORS, tile_rows};
+use crate::simd::{OnTiles, VECTORS};
 
 /// `Bᵀ d B` of as many tiles as a tile of the product has rows:
 /// `(pieces, points, inputs, tiles)`, any values where there is no tile.
@@ -39,19 +39,9 @@ impl<'a, const N: usize, T: Tiling<N>> Tiles<'a, N, T> {
     }
 }
 
-impl<const N: usize, T: Tiling<N>> WithSimd for Tiles<'_, N, T> {
+impl<const N: usize, T: Tiling<N>> OnTiles for Tiles<'_, N, T> {
     type Output = ();
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
-        }
-    }
-}
-
-impl<const N: usize, T: Tiling<N>> Tiles<'_, N, T> {
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let channels = self.grid.shape.inputs;

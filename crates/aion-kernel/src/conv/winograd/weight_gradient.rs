@@ -16,7 +16,7 @@ use super::tiling::{MAX_TAPS, OUT, Taps3, Taps4, Tiling, both_ways};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
 use crate::product::{load, multiply};
-use crate::simd::{FEW_ROWS, Lanes, MANY_ROWS, VECTORS, tile_rows, tile_shape};
+use crate::simd::{InTiles, Lanes, OnTiles, VECTORS, tile_rows, tile_shape};
 
 /// Memory for transformed inputs, and the fewest tiles that it takes.
 const INPUT_BYTES: usize = 16 << 20;
@@ -103,7 +103,7 @@ fn run<const N: usize, T: Tiling<N>>(
             });
         let (inputs, outputs): (&[f32], &[f32]) = (inputs, outputs);
         (0..panels * pieces).into_par_iter().for_each(|task| {
-            arch.dispatch(Kernels::<N, T> {
+            arch.dispatch(InTiles(Kernels::<N, T> {
                 inputs,
                 outputs,
                 grid: &grid,
@@ -112,7 +112,7 @@ fn run<const N: usize, T: Tiling<N>>(
                 piece: task % pieces,
                 target,
                 tiling: PhantomData,
-            });
+            }));
         });
     }
     SCRATCH.set([kept_inputs, kept_outputs]);
@@ -222,21 +222,11 @@ struct Kernels<'a, const N: usize, T> {
     tiling: PhantomData<T>,
 }
 
-impl<const N: usize, T: Tiling<N>> WithSimd for Kernels<'_, N, T> {
+impl<const N: usize, T: Tiling<N>> OnTiles for Kernels<'_, N, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match tile_rows::<S>() {
-            MANY_ROWS => self.run::<S, MANY_ROWS>(simd),
-            _ => self.run::<S, FEW_ROWS>(simd),
-        }
-    }
-}
-
-impl<const N: usize, T: Tiling<N>> Kernels<'_, N, T> {
-    #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let pieces = self.grid.pieces * self.grid.pieces;
         let inputs: &[Lanes<S>] = cast_slice(self.inputs);
         let at = (self.panel * pieces + self.piece) * N * N * self.tiles;
@@ -258,7 +248,9 @@ impl<const N: usize, T: Tiling<N>> Kernels<'_, N, T> {
             }
         }
     }
+}
 
+impl<const N: usize, T: Tiling<N>> Kernels<'_, N, T> {
     /// Turns the sums of an output back into kernels.
     #[inline(always)]
     fn put<S: Simd, const ROWS: usize>(

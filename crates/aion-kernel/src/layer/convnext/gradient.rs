@@ -7,7 +7,7 @@ use super::transpose;
 use crate::aligned::Aligned;
 use crate::gradient::Gradient;
 use crate::memory::HostTensor;
-use crate::product::{Finish, Left, Matrix, Panels, Product, Right, Transposed};
+use crate::product::{Finish, Left, Matrix, Product, Right, Transposed};
 use crate::rows::column_sums;
 use crate::sequence::{MixGradient, ResponseGradient, respond_backward};
 
@@ -25,11 +25,8 @@ thread_local! {
     static ROOM: Cell<[Aligned; 4]> = Cell::default();
 }
 
-/// Both weights as the products of their inputs' gradients read them, and the gradients' sums over
-/// objects.
+/// The gradients' sums over objects.
 struct Sums {
-    expand_panels: Panels,
-    contract_panels: Panels,
     mix: MixGradient,
     response: ResponseGradient,
     /// `(hidden, dim)`
@@ -43,8 +40,6 @@ impl Gradient<INPUTS> for BlockGradient {
         let block = Block::new(&self.hosts, &self.taps);
         let (dim, hidden, length) = (block.dim(), block.hidden(), block.length);
         let mut sums = Sums {
-            expand_panels: Panels::new(block.expand, [hidden, dim], [dim, 1]),
-            contract_panels: Panels::new(block.contract, [dim, hidden], [hidden, 1]),
             mix: MixGradient::zeros(&block.mix),
             response: ResponseGradient::zeros(hidden),
             expand: vec![0.0; hidden * dim],
@@ -95,56 +90,41 @@ impl BlockGradient {
         let input = &self.hosts[0].values()[object * length * dim..][..length * dim];
         let before = &self.kept.before[object * length * hidden..][..length * hidden];
 
-        multiply(
-            Matrix::new(output, dim),
-            length,
-            &sums.contract_panels,
-            gradient,
-        );
+        let weight = Right::Plain(block.contract, [dim, hidden]);
+        multiply(Matrix::new(output, dim), length, weight, gradient);
         let response = &self.kept.responses[object];
         let found = respond_backward(before, response, block.response, gradient, values);
         sums.response.add(&found);
-        let right = Panels::new(values, [length, hidden], [hidden, 1]);
-        accumulate(
-            Transposed::new(output, dim),
-            dim,
-            &right,
-            &mut sums.contract,
-        );
+        let values = Right::Plain(values, [length, hidden]);
+        let output = Transposed::new(output, dim);
+        accumulate(output, dim, values, &mut sums.contract);
 
-        multiply(
-            Matrix::new(gradient, hidden),
-            length,
-            &sums.expand_panels,
-            normal_gradient,
-        );
+        let weight = Right::Plain(block.expand, [hidden, dim]);
+        let of_hidden = Matrix::new(gradient, hidden);
+        multiply(of_hidden, length, weight, normal_gradient);
         block.mix.normalized(input, &block.norm, normal);
-        let right = Panels::new(normal, [length, dim], [dim, 1]);
-        accumulate(
-            Transposed::new(gradient, hidden),
-            hidden,
-            &right,
-            &mut sums.expand,
-        );
+        let normal = Right::Plain(normal, [length, dim]);
+        let of_hidden = Transposed::new(gradient, hidden);
+        accumulate(of_hidden, hidden, normal, &mut sums.expand);
 
         let found = block.mix.backward(input, &block.norm, normal_gradient, to);
         sums.mix.add(&found);
     }
 }
 
-fn multiply(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) {
+fn multiply(left: impl Left, rows: usize, right: Right<'_>, output: &mut [f32]) {
     let finish = Finish::default();
     let product = Product {
         left,
         rows,
-        right: Right::Packed(right),
+        right,
         finish,
     };
     product.write(output, right.columns());
 }
 
 /// Adds a product to what is there.
-fn accumulate(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) {
+fn accumulate(left: impl Left, rows: usize, right: Right<'_>, output: &mut [f32]) {
     let finish = Finish {
         accumulate: true,
         ..Finish::default()
@@ -152,7 +132,7 @@ fn accumulate(left: impl Left, rows: usize, right: &Panels, output: &mut [f32]) 
     let product = Product {
         left,
         rows,
-        right: Right::Packed(right),
+        right,
         finish,
     };
     product.write(output, right.columns());

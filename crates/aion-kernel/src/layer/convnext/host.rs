@@ -8,7 +8,7 @@ use super::{EPSILON, EXPANSION};
 use crate::activation::Activation;
 use crate::aligned::Aligned;
 use crate::memory::HostTensor;
-use crate::product::{Finish, Matrix, Panels, Product, Right, Scaled};
+use crate::product::{Finish, Matrix, Product, Right, Scaled};
 use crate::sequence::{Mix, Norm, Response, energies, gelu_with_energies};
 
 /// The block's inputs: its input and ten parameters, in the order of [`Block::new`].
@@ -31,13 +31,6 @@ pub(super) struct Block<'a> {
     pub contract: &'a [f32],
     /// `(dim)`
     pub contract_bias: &'a [f32],
-}
-
-/// The weights of both products as products read them, transposed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packed<'a> {
-    pub expand: &'a Panels,
-    pub contract: &'a Panels,
 }
 
 /// What the gradient needs of a forward pass.
@@ -110,16 +103,16 @@ impl<'a> Block<'a> {
 
     /// # Shapes
     /// `(batch, length, dim)` → the same
-    pub(super) fn forward(&self, input: &[f32], packed: Packed<'_>) -> Vec<f32> {
+    pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
         let (dim, length) = (self.dim(), self.length);
         let mut output = vec![0.0; input.len()];
         let objects = input.chunks_exact(length * dim);
         let work = |[normal, hidden]: [&mut [f32]; 2]| {
             for (input, output) in objects.zip(output.chunks_exact_mut(length * dim)) {
                 self.mix.normalized(input, &self.norm, normal);
-                self.expanded(normal, packed, Activation::Gelu, hidden);
+                self.expanded(normal, Activation::Gelu, hidden);
                 let response = Response::new(&energies(hidden, self.hidden()), EPSILON);
-                self.contracted(hidden, &response, packed, input, output);
+                self.contracted(hidden, &response, input, output);
             }
         };
         with_room(&ROOM, [length * dim, length * self.hidden()], work);
@@ -127,7 +120,7 @@ impl<'a> Block<'a> {
     }
 
     /// The same, and what the gradient needs.
-    pub(super) fn forward_kept(&self, input: &[f32], packed: Packed<'_>) -> (Vec<f32>, Kept) {
+    pub(super) fn forward_kept(&self, input: &[f32]) -> (Vec<f32>, Kept) {
         let (dim, length) = (self.dim(), self.length);
         let mut output = vec![0.0; input.len()];
         let mut kept = Kept {
@@ -140,10 +133,10 @@ impl<'a> Block<'a> {
         let work = |[normal, hidden]: [&mut [f32]; 2]| {
             for ((input, output), before) in objects.zip(before) {
                 self.mix.normalized(input, &self.norm, normal);
-                self.expanded(normal, packed, Activation::Linear, before);
+                self.expanded(normal, Activation::Linear, before);
                 let energies = gelu_with_energies(before, hidden, self.hidden());
                 let response = Response::new(&energies, EPSILON);
-                self.contracted(hidden, &response, packed, input, output);
+                self.contracted(hidden, &response, input, output);
                 kept.responses.push(response);
             }
         };
@@ -152,17 +145,11 @@ impl<'a> Block<'a> {
     }
 
     /// The first product.
-    fn expanded(
-        &self,
-        normal: &[f32],
-        packed: Packed<'_>,
-        activation: Activation,
-        output: &mut [f32],
-    ) {
+    fn expanded(&self, normal: &[f32], activation: Activation, output: &mut [f32]) {
         let product = Product {
             left: Matrix::new(normal, self.dim()),
             rows: self.length,
-            right: Right::Packed(packed.expand),
+            right: Right::Weight(self.expand, [self.hidden(), self.dim()]),
             finish: Finish {
                 bias: Some(self.expand_bias),
                 activation,
@@ -173,20 +160,13 @@ impl<'a> Block<'a> {
     }
 
     /// The response norm's factors, the second product, and the input added.
-    fn contracted(
-        &self,
-        hidden: &[f32],
-        response: &Response,
-        packed: Packed<'_>,
-        input: &[f32],
-        output: &mut [f32],
-    ) {
+    fn contracted(&self, hidden: &[f32], response: &Response, input: &[f32], output: &mut [f32]) {
         let [gamma, beta] = self.response;
         let factors = response.factors(gamma);
         let product = Product {
             left: Scaled::new(hidden, [&factors, beta]),
             rows: self.length,
-            right: Right::Packed(packed.contract),
+            right: Right::Weight(self.contract, [self.dim(), self.hidden()]),
             finish: Finish {
                 bias: Some(self.contract_bias),
                 rest: Some((input, self.dim())),

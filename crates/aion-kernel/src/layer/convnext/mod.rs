@@ -6,11 +6,10 @@ use burn::tensor::{Tensor, activation, module};
 use crate::gradient::{Input, Inputs};
 use crate::init::Init;
 use crate::memory::{Derived, from_host};
-use crate::product::Panels;
 use crate::sequence::TAPS;
 use crate::weights::Weights;
 use gradient::BlockGradient;
-use host::{Block, Packed};
+use host::Block;
 
 mod gradient;
 mod host;
@@ -39,10 +38,6 @@ pub struct ConvNextBlock {
     contract_bias: Param<Tensor<1>>,
     #[module(skip)]
     taps: Derived<Vec<f32>>,
-    #[module(skip)]
-    expand_panels: Derived<Panels>,
-    #[module(skip)]
-    contract_panels: Derived<Panels>,
 }
 
 impl ConvNextBlock {
@@ -63,8 +58,6 @@ impl ConvNextBlock {
             contract: at("pwconv2").param("weight", [dim, hidden], init),
             contract_bias: at("pwconv2").param("bias", [dim], zeros),
             taps: Derived::default(),
-            expand_panels: Derived::default(),
-            contract_panels: Derived::default(),
         }
     }
 
@@ -125,37 +118,21 @@ impl ConvNextBlock {
             Input::of(&self.contract_bias.val()),
         ])?;
         let hosts = inputs.hosts();
-        let [values, depthwise, .., expand, _, _, _, contract, _] = hosts;
+        let [values, depthwise, ..] = hosts;
         let taps = |weight: &[f32]| transpose(weight, TAPS);
-        let expand_panels = |weight: &[f32]| {
-            let shape = [dim, EXPANSION * dim];
-            Panels::new(weight, shape, [1, shape[0]])
-        };
-        let contract_panels = |weight: &[f32]| {
-            let shape = [EXPANSION * dim, dim];
-            Panels::new(weight, shape, [1, shape[0]])
-        };
         if inputs.is_tracked() {
             // Training changes weights where they lie, at every step: nothing is kept then.
             let taps = taps(depthwise.values());
-            let packed = Packed {
-                expand: &expand_panels(expand.values()),
-                contract: &contract_panels(contract.values()),
-            };
-            let (output, kept) = Block::new(hosts, &taps).forward_kept(values.values(), packed);
+            let (output, kept) = Block::new(hosts, &taps).forward_kept(values.values());
             let gradient = |hosts, _| BlockGradient { hosts, taps, kept };
             return Some(inputs.result(output, shape, gradient));
         }
         let taps = self.taps.get(depthwise, taps);
-        if dim < LEAST_DIM {
-            let output = Block::new(hosts, &taps).forward_narrow(values.values());
-            return Some(from_host(output, shape));
-        }
-        let packed = Packed {
-            expand: &self.expand_panels.get(expand, expand_panels),
-            contract: &self.contract_panels.get(contract, contract_panels),
+        let block = Block::new(hosts, &taps);
+        let output = match dim < LEAST_DIM {
+            true => block.forward_narrow(values.values()),
+            false => block.forward(values.values()),
         };
-        let output = Block::new(hosts, &taps).forward(values.values(), packed);
         Some(from_host(output, shape))
     }
 }
