@@ -16,7 +16,7 @@ const CLIENTS: [&str; 6] = ["ureq", "hf_hub", "reqwest", "hyper", "curl", "std::
 /// The one crate with unsafe kernels.
 const KERNELS: &str = "aion-kernel";
 /// Where the program's allocator is set up, which is C.
-const ALLOCATOR: &str = "crates/aion-cli/src/allocator.rs";
+const ALLOCATOR: &str = "crates/aion-cli/src/allocator/";
 const PANICS: [&str; 5] = [
     ".unwrap()",
     ".expect(",
