@@ -41,8 +41,8 @@ pub struct InputArgs {
     #[command(flatten)]
     pub reading: ReadingArgs,
     /// Modalities of the input to leave out
-    #[arg(long, value_parser = parse_modality, value_delimiter = ',', value_name = "KEY,..")]
-    pub without: Vec<ModalityId>,
+    #[arg(long, value_delimiter = ',', value_name = "KEY,..")]
+    pub without: Vec<String>,
     /// What a bad object does: end the command, or be listed and left out
     #[arg(long, value_enum, default_value_t = OnError::Fail)]
     pub on_error: OnError,
@@ -211,12 +211,22 @@ fn parse_columns(path: &str) -> Result<ColumnMap, String> {
     ColumnMap::open(Path::new(path)).map_err(|error| error.to_string())
 }
 
-/// A modality, by its token key.
-pub fn parse_modality(key: &str) -> Result<ModalityId, String> {
-    ModalityId::from_key(key).ok_or_else(|| {
-        let known: Vec<&str> = ModalityId::all().map(ModalityId::key).collect();
-        format!("unknown modality `{key}`; known: {}", known.join(", "))
-    })
+/// Modalities by their token keys. Which there are is known once the checkpoint is found, as it may describe
+/// surveys of its own.
+///
+/// # Errors
+/// A key is unknown.
+pub fn modalities(keys: &[String]) -> anyhow::Result<Vec<ModalityId>> {
+    let find = |key: &String| {
+        ModalityId::from_key(key).ok_or_else(|| {
+            let known: Vec<&str> = ModalityId::all().map(ModalityId::key).collect();
+            usage(format!(
+                "unknown modality `{key}`; known: {}",
+                known.join(", ")
+            ))
+        })
+    };
+    keys.iter().map(find).collect()
 }
 
 /// A survey, by its name on the command line.

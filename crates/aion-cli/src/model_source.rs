@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use aion_data::ModalityId;
+use aion_data::described::{self, DESCRIPTION_FILE};
 use anyhow::Context;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
@@ -55,14 +56,24 @@ impl Need {
         self
     }
 
+    /// Whether a codec is needed; the bands of a survey that the checkpoint describes (`image_rubin`) go
+    /// with the codec that they extend.
+    fn has_codec(&self, codec: &str) -> bool {
+        let extended = codec.split_once('_').map(|(extended, _)| extended);
+        self.codecs.contains(codec) || extended.is_some_and(|codec| self.codecs.contains(codec))
+    }
+
     /// The files among `available` that are needed.
     fn files<'a>(&self, available: &'a [String]) -> Vec<&'a str> {
         let wanted = |file: &str| match file.strip_prefix("codecs/") {
             Some(rest) => match rest.split_once('/') {
-                Some((codec, "config.json" | "model.safetensors")) => self.codecs.contains(codec),
+                Some((codec, "config.json" | "model.safetensors")) => self.has_codec(codec),
                 _ => false,
             },
-            None => file == "config.json" || (self.transformer && file == "model.safetensors"),
+            None => {
+                ["config.json", DESCRIPTION_FILE].contains(&file)
+                    || (self.transformer && file == "model.safetensors")
+            }
         };
         let files = available.iter().map(String::as_str);
         files.filter(|file| wanted(file)).collect()
@@ -84,11 +95,19 @@ pub trait Repository {
     fn fetch(&self, file: &str) -> anyhow::Result<PathBuf>;
 }
 
-/// Finds the checkpoint that the arguments name, fetching what a command needs of it.
+/// Finds the checkpoint that the arguments name, fetching what a command needs of it, and makes the surveys
+/// known that it describes.
 ///
 /// # Errors
-/// There is no such folder, and the name is no hub id or the hub does not give it.
+/// There is no such folder, and the name is no hub id or the hub does not give it; or a description is not
+/// valid.
 pub fn find(args: &ModelArgs, need: &Need) -> anyhow::Result<Model> {
+    let model = place(args, need)?;
+    described::read(&model.folder)?;
+    Ok(model)
+}
+
+fn place(args: &ModelArgs, need: &Need) -> anyhow::Result<Model> {
     let path = Path::new(&args.model);
     if path.is_dir() {
         return Ok(Model {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use aion_data::ModalityId;
+use aion_data::{ModalityId, SurveyDescription, described};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -37,11 +37,14 @@ impl Record {
         self.weights.insert(WEIGHTS_FILE.to_owned());
     }
 
-    /// The codecs of these modalities are used.
+    /// The codecs of these modalities are used, and for a described survey the one that its bands extend.
     pub fn uses_codecs(&mut self, modalities: impl IntoIterator<Item = ModalityId>) {
         for modality in modalities {
-            let name = format!("codecs/{}/{WEIGHTS_FILE}", modality.info().codec);
-            self.weights.insert(name);
+            let extended = described::description(modality).and_then(SurveyDescription::like);
+            for id in [Some(modality), extended].into_iter().flatten() {
+                let name = format!("codecs/{}/{WEIGHTS_FILE}", id.info().codec);
+                self.weights.insert(name);
+            }
         }
     }
 

@@ -1,15 +1,15 @@
 //! Any codec: the closed list of codec kinds, and how one is opened from its folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use aion_data::{Kind, Modality};
+use aion_data::{Kind, Modality, Survey, band};
 use aion_kernel::{LoadReport, WeightNames, Weights};
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 
 use crate::catalog::{CatalogCodec, CatalogConfig};
 use crate::error::{CodecError, Result};
-use crate::image::{ImageCodec, ImageConfig};
+use crate::image::{BandsConfig, ImageCodec, ImageConfig};
 use crate::scalar::{ScalarCodec, ScalarConfig};
 use crate::scalar_field::{ScalarFieldCodec, ScalarFieldConfig};
 use crate::spectrum::{SpectrumCodec, SpectrumConfig};
@@ -47,14 +47,18 @@ impl Codec {
     /// A file is missing or damaged, the configuration has unknown keys or impossible sizes, or
     /// tensors are missing or of another shape.
     pub fn open(folder: &Path, modality: &Modality, device: &Device) -> Result<OpenCodec> {
-        let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| config_error(&path, e))?;
-        let weights = Weights::open(&folder.join("model.safetensors"), device)?;
+        let (path, text, weights) = files(folder, device)?;
         let codec = match modality.kind {
             Kind::Image => {
-                let config: ImageConfig = parse(&path, &text)?;
-                reject(&path, config.problem())?;
-                let codec = ImageCodec::new(&config, &weights);
+                let codec = match modality.survey {
+                    Survey::Described(_) => {
+                        let config: BandsConfig = parse(&path, &text)?;
+                        reject(&path, config.problem())?;
+                        let network = open_image(&folder.with_file_name(config.extends), device)?;
+                        network.with_bands(band::of_codec(modality), &weights)
+                    }
+                    _ => image(&path, &text, &weights)?,
+                };
                 check_vocabulary(&path, codec.codebook_size(), modality)?;
                 Codec::Image(Box::new(codec))
             }
@@ -88,6 +92,31 @@ impl Codec {
             report,
         })
     }
+}
+
+/// A published image codec's network.
+///
+/// # Errors
+/// See [`Codec::open`].
+pub fn open_image(folder: &Path, device: &Device) -> Result<ImageCodec> {
+    let (path, text, weights) = files(folder, device)?;
+    let codec = image(&path, &text, &weights)?;
+    weights.finish()?;
+    Ok(codec)
+}
+
+fn image(path: &Path, text: &str, weights: &Weights) -> Result<ImageCodec> {
+    let config: ImageConfig = parse(path, text)?;
+    reject(path, config.problem())?;
+    Ok(ImageCodec::new(&config, weights))
+}
+
+/// The configuration's path and text, and the weights.
+fn files(folder: &Path, device: &Device) -> Result<(PathBuf, String, Weights)> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|e| config_error(&path, e))?;
+    let weights = Weights::open(&folder.join("model.safetensors"), device)?;
+    Ok((path, text, weights))
 }
 
 fn config_error(path: &Path, reason: impl ToString) -> CodecError {

@@ -1,12 +1,11 @@
 //! The codecs of a checkpoint: measurements of whole objects to tokens and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aion_data::band::{BANDS, channel};
 use aion_data::{
-    DataError, Measurement, Modality, ModalityId, Object, ObjectTokens, Place, Problem,
+    DataError, Measurement, Modality, ModalityId, Object, ObjectTokens, Place, Problem, band,
 };
 use burn::tensor::Device;
 
@@ -42,16 +41,12 @@ impl CodecSet {
         }
     }
 
-    /// The same with the codec in `folder` for a modality and those that share it.
-    ///
-    /// # Errors
-    /// It cannot be opened.
-    pub fn with(mut self, id: ModalityId, folder: &Path) -> Result<Self> {
-        let codec = Codec::open(folder, id.info(), &self.device)?;
+    /// The same with an open codec for a modality and those that share it.
+    pub fn with(mut self, id: ModalityId, codec: OpenCodec) -> Self {
         let open = self.open.get_mut();
         let open = open.unwrap_or_else(|poisoned| poisoned.into_inner());
         open.insert(id.info().codec, Arc::new(codec));
-        Ok(self)
+        self
     }
 
     /// Where the codecs lie.
@@ -117,7 +112,8 @@ impl CodecSet {
     ) -> Result<Vec<std::result::Result<Encoded, DataError>>> {
         let mut results: Vec<std::result::Result<Encoded, DataError>> =
             objects.iter().map(|_| Ok(Encoded::default())).collect();
-        for id in ModalityId::all() {
+        let measured = objects.iter().flat_map(|object| object.measurements.keys());
+        for id in measured.copied().collect::<BTreeSet<ModalityId>>() {
             let rows: Vec<usize> = (0..objects.len())
                 .filter(|&row| objects[row].get(id).is_some() && results[row].is_ok())
                 .collect();
@@ -235,15 +231,8 @@ impl CodecSet {
 
 /// The bands of a survey's images, in channel order.
 pub fn survey_bands(id: ModalityId) -> Vec<String> {
-    let zeropoint = match id.info().survey {
-        aion_data::Survey::Hsc => aion_data::band::HSC_ZEROPOINT,
-        _ => aion_data::band::LEGACY_ZEROPOINT,
-    };
-    BANDS
-        .iter()
-        .filter(|band| band.zeropoint == zeropoint && channel(band.name).is_some())
-        .map(|band| band.name.to_owned())
-        .collect()
+    let bands = band::of_survey(id.info().survey).iter();
+    bands.map(|band| band.name.to_owned()).collect()
 }
 
 /// Checks the number of tokens and that each lies in the vocabulary.

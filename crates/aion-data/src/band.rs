@@ -1,6 +1,9 @@
-//! Photometric bands of the image codec and their zero points.
+//! Photometric bands of image codecs and their zero points.
 
-/// A band that the published image codec knows, at its channel.
+use crate::described;
+use crate::modality::{Modality, Survey};
+
+/// A band that an image codec knows, at its channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Band {
     /// Upper-case name, survey first.
@@ -12,7 +15,7 @@ pub struct Band {
     pub zeropoint: f32,
 }
 
-/// Bands in channel order of the image codec (9 channels). Not stored in checkpoints.
+/// Bands in channel order of the published image codec (9 channels). Not stored in checkpoints.
 pub static BANDS: [Band; 9] = [
     band("HSC-G", 80.0, HSC_ZEROPOINT),
     band("HSC-R", 110.0, HSC_ZEROPOINT),
@@ -25,6 +28,8 @@ pub static BANDS: [Band; 9] = [
     band("DES-Z", 25.0, LEGACY_ZEROPOINT),
 ];
 
+/// HSC's bands come first.
+const HSC_BANDS: usize = 5;
 /// AB zero point of HSC coadds, mag.
 pub const HSC_ZEROPOINT: f32 = 27.0;
 /// AB zero point of nanomaggies, mag: the unit that the codec works in.
@@ -38,15 +43,41 @@ const fn band(name: &'static str, clamp: f32, zeropoint: f32) -> Band {
     }
 }
 
+/// Bands in channel order of the image codec that serves a modality: a described survey's own, else the
+/// published ones.
+pub fn of_codec(modality: &Modality) -> &'static [Band] {
+    described::bands(modality.survey).unwrap_or(&BANDS)
+}
+
+/// The bands of a survey's own images, in channel order.
+pub fn of_survey(survey: Survey) -> &'static [Band] {
+    let (hsc, legacy) = BANDS.split_at(HSC_BANDS);
+    match survey {
+        Survey::Hsc => hsc,
+        Survey::Described(_) => described::bands(survey).unwrap_or_default(),
+        _ => legacy,
+    }
+}
+
+/// The band called `name`, in any case, of whatever survey this process knows.
+pub fn of_name(name: &str) -> Option<&'static Band> {
+    let surveys = [&BANDS as &[Band]]
+        .into_iter()
+        .chain(described::all_bands());
+    surveys
+        .flatten()
+        .find(|band| band.name.eq_ignore_ascii_case(name))
+}
+
 /// Channel of the band called `name`, in any case.
-pub fn channel(name: &str) -> Option<usize> {
-    BANDS
+pub fn channel(bands: &[Band], name: &str) -> Option<usize> {
+    bands
         .iter()
         .position(|band| band.name.eq_ignore_ascii_case(name))
 }
 
 /// All band names, for messages.
-pub fn known_bands() -> String {
-    let names: Vec<&str> = BANDS.iter().map(|band| band.name).collect();
+pub fn known_bands(bands: &[Band]) -> String {
+    let names: Vec<&str> = bands.iter().map(|band| band.name).collect();
     names.join(", ")
 }

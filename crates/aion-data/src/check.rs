@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::band;
+use crate::band::{self, Band};
 use crate::error::{DataError, Place, Problem, Result};
 use crate::modality::{Kind, ModalityId};
 use crate::observation::{Image, Measurement, Object, ScalarField, Source, Spectrum};
@@ -92,7 +92,9 @@ fn check_measurement(
 ) -> Result<()> {
     let key = id.key();
     match (id.info().kind, measurement) {
-        (Kind::Image, Measurement::Image(image)) => check_image(key, image, options.pad),
+        (Kind::Image, Measurement::Image(image)) => {
+            check_image((key, band::of_codec(id.info())), image, options.pad)
+        }
         (Kind::Spectrum, Measurement::Spectrum(spectrum)) => check_spectrum(key, spectrum),
         (Kind::Scalar, Measurement::Scalar(value)) if value.is_nan() => {
             fail(key, Problem::Values("the value is NaN".into()))
@@ -112,17 +114,17 @@ fn check_measurement(
     }
 }
 
-fn check_image(key: &str, image: &Image, padded: bool) -> Result<()> {
+fn check_image((key, known): (&str, &[Band]), image: &Image, padded: bool) -> Result<()> {
     let bands = format!("{key}/bands");
     if image.bands.is_empty() {
         return fail(bands, Problem::Missing("band list".into()));
     }
     let mut seen = BTreeSet::new();
     for name in &image.bands {
-        if band::channel(name).is_none() {
+        if band::channel(known, name).is_none() {
             let problem = Problem::UnknownBand {
                 band: name.clone(),
-                known: band::known_bands(),
+                known: band::known_bands(known),
             };
             return fail(bands, problem);
         }

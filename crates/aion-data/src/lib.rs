@@ -8,6 +8,7 @@ pub mod atomic;
 pub mod band;
 pub mod check;
 pub mod crossmatch;
+pub mod described;
 pub mod error;
 pub mod extract;
 mod fits_out;
@@ -31,6 +32,7 @@ pub mod tensor_files;
 pub mod token_files;
 pub mod tokens;
 
+pub use described::SurveyDescription;
 pub use error::{DataError, Place, Problem, Result, Uncovered};
 pub use modality::{Kind, MODALITIES, Modality, ModalityId, Survey};
 pub use observation::{CATALOG_PADDING, Image, Measurement, Object, ScalarField, Source, Spectrum};

@@ -2,9 +2,14 @@
 //!
 //! A modality is one kind of measurement by one instrument (paper, Table 9). Everything else
 //! (embeddings, codecs, command-line help, documentation) iterates over [`MODALITIES`]. The order
-//! is the published registry order, which is also the order of tokens in the encoder.
+//! is the published registry order, which is also the order of tokens in the encoder. Rows of surveys
+//! that checkpoints describe ([`crate::described`]) follow it.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::described;
 
 /// The survey, hence the instrument, that a modality comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +26,8 @@ pub enum Survey {
     Gaia,
     /// Not tied to one survey: the spectroscopic redshift.
     Any,
+    /// A survey that a checkpoint describes, by its name.
+    Described(&'static str),
 }
 
 impl Survey {
@@ -33,10 +40,11 @@ impl Survey {
             Survey::Desi => "desi",
             Survey::Gaia => "gaia",
             Survey::Any => "any",
+            Survey::Described(name) => name,
         }
     }
 
-    /// The survey called `name` on the command line.
+    /// The survey called `name` on the command line; described ones are no choice there.
     pub fn from_name(name: &str) -> Option<Survey> {
         [
             Survey::LegacySurvey,
@@ -110,9 +118,39 @@ impl Modality {
     }
 }
 
-/// A modality's place in [`MODALITIES`]; ordered as the registry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModalityId(u8);
+/// A modality: a row of [`MODALITIES`], or one after them that a checkpoint describes. Ordered as the
+/// registry is.
+#[derive(Debug, Clone, Copy)]
+pub struct ModalityId {
+    index: u8,
+    info: &'static Modality,
+}
+
+impl PartialEq for ModalityId {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index
+    }
+}
+
+impl Eq for ModalityId {}
+
+impl PartialOrd for ModalityId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ModalityId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.index.cmp(&other.index)
+    }
+}
+
+impl Hash for ModalityId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.index.hash(state);
+    }
+}
 
 impl ModalityId {
     /// The modality whose token key is `key`.
@@ -133,19 +171,33 @@ impl ModalityId {
         Self::all().find(|id| id.info().kind == kind && id.info().survey == survey)
     }
 
-    /// Every modality in registry order.
+    /// Every published modality in registry order.
+    pub fn published() -> impl Iterator<Item = ModalityId> {
+        (0u8..)
+            .zip(&MODALITIES)
+            .map(|(index, info)| ModalityId { index, info })
+    }
+
+    /// Every modality that this process knows: the published ones, then those that checkpoints in use
+    /// describe.
     pub fn all() -> impl Iterator<Item = ModalityId> {
-        (0..MODALITIES.len()).map(|index| ModalityId(index as u8))
+        Self::published().chain(described::modalities())
+    }
+
+    /// The modality of the row that a description added at `place`.
+    pub(crate) const fn described(place: u8, info: &'static Modality) -> ModalityId {
+        let index = MODALITIES.len() as u8 + place;
+        ModalityId { index, info }
     }
 
     /// The table's row.
-    pub fn info(self) -> &'static Modality {
-        &MODALITIES[self.index()]
+    pub const fn info(self) -> &'static Modality {
+        self.info
     }
 
     /// The row's number.
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
     }
 
     /// The token key.
@@ -311,7 +363,7 @@ mod tests {
 
     #[test]
     fn keys_are_unique_and_found() {
-        for id in ModalityId::all() {
+        for id in ModalityId::published() {
             assert_eq!(ModalityId::from_key(id.key()), Some(id));
         }
         assert_eq!(MODALITIES.len(), 40);

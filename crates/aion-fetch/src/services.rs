@@ -128,7 +128,7 @@ impl Services {
             Survey::Sdss => &self.sdss.acknowledgement,
             Survey::Desi => &self.desi.acknowledgement,
             Survey::Gaia => &self.gaia.acknowledgement,
-            Survey::Any => "",
+            Survey::Any | Survey::Described(_) => "",
         }
     }
 

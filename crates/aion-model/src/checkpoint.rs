@@ -1,7 +1,9 @@
-//! A transformer on disk: `config.json` beside `model.safetensors`, as published.
+//! A transformer on disk: `config.json` beside `model.safetensors`, as published; and `aion.toml` where it
+//! knows surveys that the published ones do not.
 
 use std::path::Path;
 
+use aion_data::described;
 use aion_kernel::{LoadReport, WeightNames, Weights};
 use burn::tensor::Device;
 
@@ -29,9 +31,10 @@ impl Checkpoint {
     /// Opens a folder. Weights are mapped, and read when they are first used.
     ///
     /// # Errors
-    /// A file cannot be read, the configuration is not valid, or tensors are missing or have
+    /// A file cannot be read, a description or the configuration is not valid, or tensors are missing or have
     /// another shape.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        described::read(folder)?;
         let config = ModelConfig::read(&folder.join(CONFIG_FILE))?;
         Self::build(&config, &Weights::open(&folder.join(WEIGHTS_FILE), device)?)
     }

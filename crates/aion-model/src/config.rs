@@ -226,7 +226,7 @@ impl ModelConfig {
         [encoder_depth, decoder_depth]: [usize; 2],
         num_heads: usize,
     ) -> ModelConfig {
-        let domains: Vec<String> = ModalityId::all()
+        let domains: Vec<String> = ModalityId::published()
             .filter(|id| id.info().kind != Kind::ScalarField)
             .map(|id| id.key().to_owned())
             .collect();

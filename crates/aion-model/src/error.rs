@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aion_data::ModalityId;
+use aion_data::{DataError, ModalityId};
 use aion_kernel::WeightsError;
 
 use crate::config::ConfigError;
@@ -16,6 +16,9 @@ pub enum ModelError {
     /// The weights are unusable.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The surveys that the checkpoint describes are unusable.
+    #[error(transparent)]
+    Description(#[from] DataError),
     /// The checkpoint's folder cannot be made.
     #[error("{path}: {source}", path = path.display())]
     Io {

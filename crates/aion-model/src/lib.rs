@@ -2,7 +2,8 @@
 //!
 //! [`config`] is the published configuration; [`transformer`] encodes and decodes packed batches of
 //! objects that differ in what was measured; [`predict`] turns logits into answers; [`loss`] is
-//! what training minimises; [`checkpoint`] opens and saves; [`aion`] joins transformer and codecs.
+//! what training minimises; [`checkpoint`] opens and saves; [`mod@extend`] adds a modality;
+//! [`aion`] joins transformer and codecs.
 
 pub mod aion;
 mod attention;
@@ -12,6 +13,7 @@ pub mod checkpoint;
 pub mod config;
 mod embedding;
 pub mod error;
+pub mod extend;
 pub mod layout;
 pub mod loss;
 mod mlp;
@@ -24,6 +26,7 @@ pub use budget::budget;
 pub use checkpoint::Checkpoint;
 pub use config::{Activation, ConfigError, ModelConfig, Preset};
 pub use error::ModelError;
+pub use extend::extend;
 pub use layout::{Group, Layout};
 pub use loss::Loss;
 pub use predict::{Distribution, Prediction};

@@ -45,17 +45,15 @@ pub(super) fn effective_psf_variance(seeing: f64) -> f64 {
     psf_variance(seeing) * (1.0 + WING.0 * (WING.1 - 1.0))
 }
 
+/// One-sigma error of a point source's flux at a 5-sigma depth in AB mag, nanomaggies.
+fn point_error(depth: f64) -> f64 {
+    10f64.powf(0.4 * (22.5 - depth)) / 5.0
+}
+
 impl CameraBand {
     /// One-sigma error of a point source's flux, nanomaggies.
     pub(super) fn point_error(&self) -> f64 {
-        10f64.powf(0.4 * (22.5 - self.depth)) / 5.0
-    }
-
-    /// Standard deviation of the sky in a pixel, nanomaggies.
-    fn sky_sigma(&self, pixel: f64) -> f64 {
-        let pixels =
-            4.0 * std::f64::consts::PI * effective_psf_variance(self.seeing) / pixel.powi(2);
-        self.point_error() / pixels.sqrt()
+        point_error(self.depth)
     }
 
     /// One-sigma error of a source's flux: sky over its extent, photons, and half a percent of
@@ -68,31 +66,32 @@ impl CameraBand {
     }
 }
 
+/// Where a source falls on pixels of so many arcsec, (column, row).
+fn place(source: &SceneSource, pixel: f64) -> (f64, f64) {
+    (CENTRE + source.x / pixel, CENTRE + source.y / pixel)
+}
+
 impl Camera {
     /// Where a source falls, (column, row) in pixels.
     pub(super) fn place(&self, source: &SceneSource) -> (f64, f64) {
-        (
-            CENTRE + source.x / self.pixel,
-            CENTRE + source.y / self.pixel,
-        )
+        place(source, self.pixel)
     }
 
     /// Takes the picture, with noise and its inverse variance.
     pub(super) fn expose(&self, scene: &Scene, draws: &mut Draws) -> Image {
-        let mut flux = Vec::with_capacity(self.bands.len() * SIZE * SIZE);
-        let mut ivar = Vec::with_capacity(self.bands.len() * SIZE * SIZE);
-        for band in self.bands {
-            let (plane, variance) = self.plane(band, scene, draws);
-            flux.extend(plane);
-            ivar.extend(variance.iter().map(|v| 1.0 / v));
-        }
-        Image {
-            bands: self.bands.iter().map(|band| band.name.to_owned()).collect(),
-            height: SIZE,
-            width: SIZE,
-            flux,
-            ivar: Some(ivar),
-        }
+        let planes = self.bands.iter().map(|band| {
+            let exposure = Exposure {
+                pixel: self.pixel,
+                unit: self.unit,
+                electrons: self.electrons,
+                seeing: band.seeing,
+                depth: band.depth,
+                wavelength: band.passband.centre(),
+            };
+            let fluxes = scene.sources.iter().map(|s| s.flux(band.passband));
+            (band.name, exposure.take(scene, fluxes, draws))
+        });
+        image(planes)
     }
 
     /// Passes over the random numbers of [`Camera::expose`].
@@ -101,14 +100,57 @@ impl Camera {
         let seeing_and_sky = 2;
         draws.skip(self.bands.len() as u64 * NORMAL * (seeing_and_sky + pairs));
     }
+}
 
-    /// One band: noisy flux and its variance, in the image's unit.
-    fn plane(&self, band: &CameraBand, scene: &Scene, draws: &mut Draws) -> (Vec<f32>, Vec<f32>) {
-        let seeing = band.seeing * draws.log_normal(1.0, 0.07);
-        let sky = band.sky_sigma(self.pixel) * draws.log_normal(1.0, 0.15);
+/// An image of planes with their variances.
+pub(super) fn image<'a>(planes: impl Iterator<Item = (&'a str, Plane)>) -> Image {
+    let (mut bands, mut flux, mut ivar) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, (plane, variance)) in planes {
+        bands.push(name.to_owned());
+        flux.extend(plane);
+        ivar.extend(variance.iter().map(|v| 1.0 / v));
+    }
+    Image {
+        bands,
+        height: SIZE,
+        width: SIZE,
+        flux,
+        ivar: Some(ivar),
+    }
+}
+
+/// Flux of every pixel and its variance, in the image's unit.
+pub(super) type Plane = (Vec<f32>, Vec<f32>);
+
+/// What a picture in one band depends on, beside the sources.
+pub(super) struct Exposure {
+    /// Arcsec a pixel.
+    pub(super) pixel: f64,
+    /// Image units for a nanomaggy.
+    pub(super) unit: f64,
+    /// Detected electrons for a nanomaggy over the whole exposure.
+    pub(super) electrons: f64,
+    /// Typical seeing, full width at half maximum, arcsec.
+    pub(super) seeing: f64,
+    /// 5-sigma depth for point sources, AB mag.
+    pub(super) depth: f64,
+    /// The middle of the passband, Angstrom.
+    pub(super) wavelength: f64,
+}
+
+impl Exposure {
+    /// One band, with the sources' fluxes in nanomaggies.
+    pub(super) fn take(
+        &self,
+        scene: &Scene,
+        fluxes: impl Iterator<Item = f64>,
+        draws: &mut Draws,
+    ) -> Plane {
+        let seeing = self.seeing * draws.log_normal(1.0, 0.07);
+        let sky = self.sky_sigma() * draws.log_normal(1.0, 0.15);
         let mut plane = vec![0.0_f32; SIZE * SIZE];
-        for source in &scene.sources {
-            self.draw_source(source, band.passband, seeing, &mut plane);
+        for (source, flux) in scene.sources.iter().zip(fluxes) {
+            self.draw_source(source, flux, seeing, &mut plane);
         }
         let unit = self.unit;
         let variance: Vec<f32> = plane
@@ -120,26 +162,27 @@ impl Camera {
         (plane, variance)
     }
 
+    /// Standard deviation of the sky in a pixel, nanomaggies.
+    fn sky_sigma(&self) -> f64 {
+        let psf_area = 4.0 * std::f64::consts::PI * effective_psf_variance(self.seeing);
+        let pixels = psf_area / self.pixel.powi(2);
+        point_error(self.depth) / pixels.sqrt()
+    }
+
     /// Adds a source, in nanomaggies. A component much wider than the point-spread function is
     /// convolved with the single Gaussian that stands for it.
-    fn draw_source(
-        &self,
-        source: &SceneSource,
-        passband: Passband,
-        seeing: f64,
-        plane: &mut [f32],
-    ) {
+    fn draw_source(&self, source: &SceneSource, flux: f64, seeing: f64, plane: &mut [f32]) {
         let core = psf_variance(seeing);
         let effective = effective_psf_variance(seeing);
         let (xx, xy, yy) = source.morphology.unit_covariance();
         let minor = source.morphology.axis_ratio.powi(2);
-        let centre = self.place(source);
+        let centre = place(source, self.pixel);
         let scale = self.pixel.powi(-2);
-        for (share, variance) in source.morphology.components(passband.centre()) {
+        for (share, variance) in source.morphology.components(self.wavelength) {
             let mut add = |share: f64, psf: f64| {
                 Gaussian {
                     centre,
-                    flux: source.flux(passband) * share,
+                    flux: flux * share,
                     xx: (variance * xx + psf) * scale,
                     xy: variance * xy * scale,
                     yy: (variance * yy + psf) * scale,

@@ -31,7 +31,7 @@ impl Coverage {
     /// All surveys.
     pub const ALL: Coverage = Coverage(31);
 
-    /// The set of one survey, which should be one of the five.
+    /// The set of one survey; empty for one that is none of the five.
     pub const fn of(survey: Survey) -> Coverage {
         match survey {
             Survey::LegacySurvey => Coverage::LEGACY,
@@ -39,8 +39,13 @@ impl Coverage {
             Survey::Sdss => Coverage::SDSS,
             Survey::Desi => Coverage::DESI,
             Survey::Gaia => Coverage::GAIA,
-            Survey::Any => Coverage::NONE,
+            Survey::Any | Survey::Described(_) => Coverage::NONE,
         }
+    }
+
+    /// Which of the five a set of one is, from 0.
+    pub(super) fn place(self) -> u64 {
+        self.0.trailing_zeros().into()
     }
 
     /// The surveys of both sets.

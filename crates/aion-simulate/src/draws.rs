@@ -24,6 +24,7 @@ pub(super) enum Purpose {
     Position,
     Motion,
     Sighting,
+    Described,
 }
 
 /// A stream of random numbers.

@@ -10,6 +10,7 @@ mod atmosphere;
 mod camera;
 mod cosmology;
 mod coverage;
+mod described;
 mod draws;
 mod emission;
 mod features;
@@ -55,6 +56,7 @@ pub struct Sky {
     limit: Coverage,
     images: bool,
     with_position: bool,
+    described: Vec<ModalityId>,
 }
 
 /// An object of the simulated sky.
@@ -75,6 +77,7 @@ impl Sky {
             limit: Coverage::ALL,
             images: true,
             with_position: false,
+            described: Vec::new(),
         }
     }
 
@@ -106,6 +109,15 @@ impl Sky {
     pub fn with_position(self, with_position: bool) -> Self {
         Sky {
             with_position,
+            ..self
+        }
+    }
+
+    /// The same sky with an image of every object by each of these surveys, whose descriptions say how
+    /// they see; those without optics take none. Everything else stays as it is.
+    pub fn with_described(self, surveys: Vec<ModalityId>) -> Self {
+        Sky {
+            described: surveys,
             ..self
         }
     }
@@ -151,8 +163,16 @@ impl Sky {
         };
         let natural = Coverage::draw(&target.truth, &mut draws);
         let coverage = self.coverage.unwrap_or(natural).and(self.limit);
-        if coverage.intersects(Coverage::LEGACY | Coverage::HSC) {
+        let described: &[ModalityId] = if self.images { &self.described } else { &[] };
+        if !described.is_empty() || coverage.intersects(Coverage::LEGACY | Coverage::HSC) {
             let scene = Scene::around(&target, seed, index);
+            for id in described {
+                let survey = aion_data::described::description(*id);
+                let seen = (&target, &scene);
+                let image = survey.and_then(|s| described::expose(s, seen, (seed, index)));
+                let image = image.map(|image| (*id, Measurement::Image(image)));
+                object.measurements.extend(image);
+            }
             if coverage.intersects(Coverage::LEGACY) {
                 let found = legacy::measure(&target, &scene, seed, index, self.images);
                 record(&mut object, Survey::LegacySurvey, found);

@@ -390,7 +390,7 @@ fn link(survey: Survey) -> String {
 fn survey_id(seed: u64, index: u64, survey: Survey) -> String {
     // Each step can be undone, so different objects have different numbers.
     let mut number = index.wrapping_add(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    number ^= (survey as u64 + 1) << 56;
+    number ^= (Coverage::of(survey).place() + 1) << 56;
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^= number >> 31;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aion_data::Kind;
+use aion_data::{Kind, SurveyDescription, described};
 use aion_model::{ModelConfig, Preset};
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +93,14 @@ pub enum CodecTask {
         /// Most values that a codebook is made of.
         sample: usize,
     },
+    /// Bands of a new survey for a trained image codec: only the weights from and to them are trained. The
+    /// result is the checkpoint with the survey, transformer included.
+    Bands {
+        /// The trained checkpoint.
+        checkpoint: PathBuf,
+        /// The survey.
+        survey: SurveyDescription,
+    },
 }
 
 /// Section `model`: the transformer and how it is trained.
@@ -151,7 +159,20 @@ impl RunConfig {
     /// be used.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let text = std::fs::read_to_string(path).map_err(|source| TrainError::io(path, source))?;
-        text.parse()
+        let config: RunConfig = text.parse()?;
+        config.describe()?;
+        Ok(config)
+    }
+
+    /// Makes the surveys known that the run's checkpoints describe.
+    fn describe(&self) -> Result<(), TrainError> {
+        let codecs = self.model.as_ref().and_then(|model| model.codecs.as_ref());
+        let start = self.run.start.as_ref();
+        let folders = [codecs, start, Some(&self.save.checkpoint)];
+        for folder in folders.into_iter().flatten() {
+            described::read(folder)?;
+        }
+        Ok(())
     }
 
     /// The same run with everything that it writes in one folder: log, checkpoints, and the result as
@@ -182,6 +203,10 @@ impl RunConfig {
             (Some(_), None) if !self.data.tokens.is_empty() => {
                 let reason = "a codec learns from measurements: `survey` or `simulated`";
                 Err(TrainError::config("data.tokens", reason))
+            }
+            (Some(CodecTask::Bands { .. }), None) if self.run.start.is_some() => {
+                let reason = "a survey's bands start from those that they are `like`";
+                Err(TrainError::config("run.start", reason))
             }
             (Some(codec), None) => codec.check(),
             (None, Some(model)) => model.check(),
@@ -217,6 +242,10 @@ impl CodecTask {
             CodecTask::Field { config } => config.problem(),
             CodecTask::Numbers { sample: 0 } => Some("sample must be at least 1".to_owned()),
             CodecTask::Numbers { .. } => None,
+            CodecTask::Bands { survey, .. } => {
+                survey.check()?;
+                None
+            }
         };
         problem.map_or(Ok(()), |reason| Err(TrainError::config("codec", reason)))
     }
@@ -412,6 +441,7 @@ mod tests {
             "codec/smoke-image",
             "codec/smoke-spectrum",
             "codec/smoke-field",
+            "survey/rubin-like",
         ] {
             RunConfig::read(&configs.join(format!("{name}.toml"))).expect(name);
         }

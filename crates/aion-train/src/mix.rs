@@ -95,9 +95,9 @@ pub(crate) fn shares(mix: &Shares, kind: Kind) -> Result<Vec<(ModalityId, u64)>,
     Ok(found)
 }
 
-/// The modalities of a kind, in registry order.
+/// The published modalities of a kind, in registry order.
 pub(crate) fn of_kind(kind: Kind) -> Vec<ModalityId> {
-    let all = ModalityId::all();
+    let all = ModalityId::published();
     all.filter(|id| id.info().kind == kind).collect()
 }
 

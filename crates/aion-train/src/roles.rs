@@ -100,12 +100,13 @@ impl Patterns {
     }
 }
 
-/// The module without gradients for its frozen parameters.
+/// The module without gradients for its frozen parameters, and for those that have no role since the result
+/// does not hold them.
 pub(crate) fn freeze<M: Module>(module: M, roles: &HashMap<ParamId, Role>) -> M {
     struct Freeze<'a>(&'a HashMap<ParamId, Role>);
     impl ModuleMapper for Freeze<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.0.get(&param.id) == Some(&Role::Frozen) {
+            if matches!(self.0.get(&param.id), None | Some(Role::Frozen)) {
                 param.set_require_grad(false)
             } else {
                 param

@@ -1,5 +1,7 @@
 //! A run file from start to end: data, task, loop, saved result.
 
+mod bands;
+
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -10,10 +12,9 @@ use aion_codec::CodecSet;
 use aion_codec::image::ImageCodec;
 use aion_codec::scalar_field::ScalarFieldCodec;
 use aion_codec::spectrum::SpectrumCodec;
-use aion_data::{Kind, ModalityId};
+use aion_data::{Kind, ModalityId, described};
 use aion_kernel::{WeightNames, Weights};
 use aion_model::{ModelConfig, Transformer};
-use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -90,6 +91,9 @@ pub struct Summary {
     /// A trained codec on measurements that it has not seen, by modality.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub report: Vec<ModalityReport>,
+    /// The same before training, where that is a result too: new bands of a trained codec.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<ModalityReport>,
 }
 
 /// Writes a trained model under its published names, with 16-bit floats if asked.
@@ -171,6 +175,7 @@ pub fn run_on(
             run.codec(Kind::ScalarField, config, &mix, ScalarFieldCodec::new)?
         }
         (Some(CodecTask::Numbers { sample }), _) => run.numbers(*sample)?,
+        (Some(CodecTask::Bands { checkpoint, survey }), _) => run.bands(checkpoint, survey)?,
         (None, Some(model)) => run.model(model)?,
         (None, None) => return Err(TrainError::config("codec", "there is nothing to train")),
     };
@@ -201,7 +206,7 @@ impl Run<'_> {
             Ok(names.save(model, &folder.join("model.safetensors"), half)?)
         };
         let mut summary = self.train(&task, model, &weights, &folder, &save)?;
-        if !summary.stopped && self.config.report.objects > 0 {
+        if !summary.stopped {
             summary.report = of_codec(self.config, kind, &folder, self.device)?;
         }
         Ok(summary)
@@ -236,8 +241,12 @@ impl Run<'_> {
             batch: config.run.batch,
             seed: config.run.seed,
         };
-        let save =
-            |model: &Transformer, names: &WeightNames, half| Ok(model.save(names, folder, half)?);
+        let modalities: Vec<ModalityId> = data.modalities.iter().copied().collect();
+        let save = |model: &Transformer, names: &WeightNames, half| {
+            std::fs::create_dir_all(folder).map_err(|source| TrainError::io(folder, source))?;
+            described::add(folder, &modalities)?;
+            Ok(model.save(names, folder, half)?)
+        };
         self.train(&task, model, &weights, folder, &save)
     }
 
@@ -263,11 +272,12 @@ impl Run<'_> {
     fn encode(&mut self, task: &ModelTask) -> Result<Option<Encoded>, TrainError> {
         let config = self.config;
         let parts = &[Part::Train, Part::Validation];
-        let (examples, survey) = objects(&config.data, parts, config.run.seed)?;
+        let checkpoint = task.codecs.as_ref().unwrap_or(&config.save.checkpoint);
+        let described = described::read(checkpoint)?;
+        let (examples, survey) = objects(&config.data, parts, described, config.run.seed)?;
         let total = examples.len();
         self.data(survey, total);
-        let checkpoint = &config.save.checkpoint;
-        let codecs = CodecSet::new(task.codecs.as_ref().unwrap_or(checkpoint), self.device);
+        let codecs = CodecSet::new(checkpoint, self.device);
         let keep = |id| codecs.has(id);
         Encoded::new(&config.data, &examples, &codecs, &keep, &mut |done| {
             (self.report)(&Event::Prepared { done, total });
@@ -419,7 +429,7 @@ impl Run<'_> {
             &mut progress,
             self.stop,
         )?;
-        let mut summary = self.summary(trained.model.num_params());
+        let mut summary = self.summary(names.num_values());
         summary.steps = trained.step;
         summary.last = trained.last;
         summary.stopped = trained.step < config.run.steps;
@@ -444,6 +454,7 @@ impl Run<'_> {
             last: None,
             saved: Vec::new(),
             report: Vec::new(),
+            before: Vec::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use aion_model::{Aion, DecoderAttention, Distribution, ModelError, Prediction};
 use burn::tensor::Device;
 use clap::ValueEnum;
 
-use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch, parse_modality};
+use crate::args::{ComputeArgs, InputArgs, ModelArgs, modalities, parse_batch};
 use crate::input::{Accept, InputFile, all_tokens};
 use crate::job::{self, Job, ShardArgs};
 use crate::model_source::{self, Need};
@@ -37,8 +37,8 @@ pub struct Args {
     #[command(flatten)]
     input: InputArgs,
     /// Modalities to predict, all in one pass
-    #[arg(long, required = true, value_parser = parse_modality, value_delimiter = ',', value_name = "KEY,..")]
-    target: Vec<ModalityId>,
+    #[arg(long, required = true, value_delimiter = ',', value_name = "KEY,..")]
+    target: Vec<String>,
     /// File (.safetensors, .parquet, .csv), or a directory of shards
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
@@ -84,7 +84,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let text = format!("--temperature is {}, expected 0 or more", args.temperature);
         return Err(crate::failure::usage(text));
     }
-    let targets: BTreeSet<ModalityId> = args.target.iter().copied().collect();
+    // Which modalities there are is known with the checkpoint.
+    model_source::find(&args.model, &Need::default())?;
+    let targets: BTreeSet<ModalityId> = modalities(&args.target)?.into_iter().collect();
     let targets: Vec<ModalityId> = targets.into_iter().collect();
     let device = args.compute.machine.start()?;
     let seed = args.compute.machine.seed;
@@ -221,10 +223,9 @@ fn options(args: &Args) -> BTreeMap<String, String> {
         (.., Some(count)) => format!("{count} samples at {}", args.temperature),
         _ => "values".to_owned(),
     };
-    let targets: Vec<&str> = args.target.iter().map(|id| id.key()).collect();
     let attention = format!("{:?}", args.decoder_attention);
     let options = [
-        ("target", targets.join(",")),
+        ("target", args.target.join(",")),
         ("form", form),
         ("decoder-attention", attention),
     ];

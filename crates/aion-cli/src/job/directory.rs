@@ -100,13 +100,12 @@ fn plan<R>(run: &Run<'_, R>, provenance: &mut Provenance) -> anyhow::Result<Plan
         })
     });
     let inputs: aion_data::Result<Vec<Input>> = inputs.collect();
-    let without: Vec<&str> = job.input.without.iter().map(|id| id.key()).collect();
     let mut options = job.options.clone();
     let mut put = |name: &str, value: String| options.insert(name.to_owned(), value);
     put("command", job.verb.to_owned());
     put("version", env!("CARGO_PKG_VERSION").to_owned());
     put("reading", format!("{:?}", job.input.reading));
-    put("without", without.join(","));
+    put("without", job.input.without.join(","));
     put("on-error", format!("{:?}", job.input.on_error));
     put("batch", job.compute.batch.to_string());
     put("device", job.compute.machine.device.to_string());

@@ -27,7 +27,7 @@ pub use args::{HatsArgs, ShardArgs};
 pub use chunk::object_bytes;
 pub use tokens::{Stage, TokenBatch};
 
-use crate::args::{ComputeArgs, InputArgs};
+use crate::args::{ComputeArgs, InputArgs, modalities};
 use crate::failure::usage;
 use crate::input::{Accept, InputFile, find_files};
 use crate::interrupt::Interrupt;
@@ -104,9 +104,11 @@ impl<R: Send> Job<'_, R> {
             ));
         }
         provenance.start(record);
+        let without = modalities(&self.input.without)?;
         let run = pipeline::Run {
             job: self,
             codecs,
+            without: &without,
             record,
             interrupt: &interrupt,
         };

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use aion_codec::CodecSet;
+use aion_data::ModalityId;
 
 use super::Job;
 use super::reading::{Read, Reading, Unit};
@@ -28,6 +29,8 @@ pub struct Run<'a, R: 'static> {
     pub job: &'a Job<'a, R>,
     /// The codecs.
     pub codecs: &'a CodecSet,
+    /// Modalities to leave out.
+    pub without: &'a [ModalityId],
     /// What every unit uses.
     pub record: &'a Record,
     /// Whether to stop.
@@ -172,7 +175,7 @@ impl<R: Send> Run<'_, R> {
         let job = self.job;
         Stage {
             codecs: self.codecs,
-            without: &job.input.without,
+            without: self.without,
             placed: job.hats.is_some(),
             problems: Problems::new(job.input.on_error),
             // What lies out of range of every object is for a single file: it grows with the input.

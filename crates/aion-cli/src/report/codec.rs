@@ -33,7 +33,8 @@ pub fn show(reports: &[ModalityReport], output: &Path, json: bool) -> Result<()>
     Ok(())
 }
 
-fn print(reports: &[ModalityReport]) {
+/// Prints the tables of reports.
+pub fn print(reports: &[ModalityReport]) {
     for report in reports {
         let codes = &report.codebook;
         let auc = report.mask_auc.map_or_else(String::new, |auc| {

@@ -45,7 +45,7 @@ pub fn survey(survey: Survey) -> &'static str {
         Survey::Sdss => "SDSS",
         Survey::Desi => "DESI",
         Survey::Gaia => "Gaia",
-        Survey::Any => "any",
+        Survey::Any | Survey::Described(_) => survey.name(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use aion_codec::image::CROP;
 use aion_data::Image;
-use aion_data::band::{BANDS, LEGACY_ZEROPOINT};
+use aion_data::band::{LEGACY_ZEROPOINT, of_name};
 
 use crate::report::picture::{Picture, centre};
 
@@ -29,10 +29,7 @@ fn plane(image: &Image, band: usize) -> Option<Vec<f32>> {
     let size = image.height * image.width;
     let pixels = image.flux.get(band * size..(band + 1) * size)?;
     let name = image.bands.get(band)?;
-    let zeropoint = BANDS
-        .iter()
-        .find(|known| known.name.eq_ignore_ascii_case(name));
-    let zeropoint = zeropoint.map_or(LEGACY_ZEROPOINT, |band| band.zeropoint);
+    let zeropoint = of_name(name).map_or(LEGACY_ZEROPOINT, |band| band.zeropoint);
     let factor = 10f32.powf(0.4 * (LEGACY_ZEROPOINT - zeropoint));
     let clean = |flux: f32| if flux.is_finite() { flux * factor } else { 0.0 };
     let centre = centre(pixels, image.height, image.width);

@@ -239,7 +239,7 @@ fn targets_that_are_unknown() {
             &["--target", target],
         )
     };
-    // Refused by the parser, before anything is opened.
+    // Refused before any input is read.
     let outcome = predict("full", "tok_radio");
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("tok_radio") && outcome.stderr.contains("tok_parallax"));

@@ -1,6 +1,7 @@
 //! The `aion` binary from outside: agreement with the reference, bad input, and what its outputs hold.
 
 mod bad_input;
+mod bands;
 mod commands;
 mod composition;
 mod crossmatch;

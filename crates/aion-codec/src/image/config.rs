@@ -24,6 +24,22 @@ pub struct ImageConfig {
     pub mult_factor: f64,
 }
 
+/// `config.json` of the bands of a described survey, whose weights are all that their folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BandsConfig {
+    /// The codec beside it, by its folder's name, whose network they use.
+    pub extends: String,
+}
+
+impl BandsConfig {
+    /// Says what cannot be opened, naming the key.
+    pub fn problem(&self) -> Option<String> {
+        let is_name = !self.extends.is_empty() && !self.extends.contains(['/', '\\', '.']);
+        (!is_name).then(|| format!("extends is `{}`, expected a codec's name", self.extends))
+    }
+}
+
 impl ImageConfig {
     /// The released codec (paper §2.1 and the published `config.json`).
     pub fn published() -> Self {

@@ -1,11 +1,11 @@
 //! What training of the image codec minimises: the negative log-likelihood of the pixels under
 //! their noise, in decompressed flux (paper §2.1).
 
-use aion_data::band::BANDS;
+use aion_data::band::Band;
 use aion_data::{DataError, Image};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::preprocess::{CROP, NUM_CHANNELS, centre_crop, channels_of, zeropoint_scale};
+use super::preprocess::{CROP, centre_crop, channels_of, zeropoint_scale};
 use super::{CompressedImage, ImageCodec};
 
 /// Loss of a batch, and what it consists of.
@@ -36,11 +36,12 @@ impl ImageCodec {
             .iter()
             .map(|image| self.compress(image))
             .collect::<Result<_, _>>()?;
-        let mut inverse_sigma = Vec::with_capacity(images.len() * NUM_CHANNELS * CROP * CROP);
+        let channels = self.bands.len();
+        let mut inverse_sigma = Vec::with_capacity(images.len() * channels * CROP * CROP);
         for image in images {
-            inverse_sigma.extend(inverse_noise(image)?);
+            inverse_sigma.extend(inverse_noise(self.bands, image)?);
         }
-        let shape = [images.len(), NUM_CHANNELS, CROP, CROP];
+        let shape = [images.len(), channels, CROP, CROP];
         let inverse_sigma: Tensor<4> =
             Tensor::from_data(TensorData::new(inverse_sigma, shape), device);
         let target: Vec<f32> = compressed.iter().flat_map(|i| i.flux.clone()).collect();
@@ -66,10 +67,9 @@ impl ImageCodec {
     /// Nanomaggies of compressed flux, kept within what the clipped bands can hold, so that sinh
     /// cannot overflow.
     fn expand(&self, compressed: Tensor<4>) -> Tensor<4> {
-        let brightest = BANDS
-            .iter()
-            .enumerate()
-            .map(|(channel, band)| band.clamp / zeropoint_scale(channel))
+        let bands = self.bands.iter();
+        let brightest = bands
+            .map(|band| band.clamp / zeropoint_scale(band))
             .fold(0.0, f32::max);
         let limit = self.compression.compress(brightest);
         let bounded = compressed.clamp(-limit, limit);
@@ -85,12 +85,12 @@ fn huber(residual: Tensor<4>) -> Tensor<4> {
     inner.clone().powf_scalar(2.0) * 0.5 + (size - inner) * HUBER_SIGMAS
 }
 
-/// 1/σ of each pixel in nanomaggies, `(9, 96, 96)`; 0 where there is no band or no valid pixel.
-fn inverse_noise(image: &Image) -> Result<Vec<f32>, DataError> {
+/// 1/σ of each pixel in nanomaggies, `(channels, 96, 96)`; 0 where there is no band or no valid pixel.
+fn inverse_noise(bands: &[Band], image: &Image) -> Result<Vec<f32>, DataError> {
     let plane_len = image.height * image.width;
-    let mut inverse = vec![0.0; NUM_CHANNELS * CROP * CROP];
-    for (index, channel) in channels_of(&image.bands)?.into_iter().enumerate() {
-        let scale = zeropoint_scale(channel);
+    let mut inverse = vec![0.0; bands.len() * CROP * CROP];
+    for (index, channel) in channels_of(bands, &image.bands)?.into_iter().enumerate() {
+        let scale = zeropoint_scale(&bands[channel]);
         let target = &mut inverse[channel * CROP * CROP..(channel + 1) * CROP * CROP];
         let size = [image.height, image.width];
         let ivar = image

@@ -1,18 +1,20 @@
 //! The image codec: one for all surveys (paper §2.1).
 //!
 //! `preprocess` brings pixels of any survey to one scale and 9 channels; `autoencoder` is the
-//! network; `loss` is what training minimises.
+//! network; `loss` is what training minimises; `bands` gives a trained codec bands of another survey.
 
 mod autoencoder;
+mod bands;
 mod config;
 mod loss;
 mod preprocess;
 
-pub use config::ImageConfig;
+pub use config::{BandsConfig, ImageConfig};
 pub use loss::ImageLoss;
 pub(crate) use preprocess::centre_crop;
 pub use preprocess::{CROP, CompressedImage};
 
+use aion_data::band::{BANDS, Band};
 use aion_data::{DataError, Image};
 use aion_kernel::layer::{Conv2d, convolve_with};
 use aion_kernel::{Init, Weights, objects_abreast};
@@ -35,6 +37,9 @@ pub struct ImageCodec {
     quantizer: FiniteScalarQuantizer,
     #[module(skip)]
     compression: RangeCompression,
+    /// In channel order.
+    #[module(skip)]
+    bands: &'static [Band],
 }
 
 /// A linear map of channels at each pixel, with a weight `(outputs, inputs)`.
@@ -89,7 +94,7 @@ impl Projection {
 }
 
 impl ImageCodec {
-    /// Builds the codec that `config` describes.
+    /// Builds the codec that `config` describes, with the published bands.
     pub fn new(config: &ImageConfig, weights: &Weights) -> Self {
         let hidden = config.multisurvey_projection_dims;
         let channels = [config.hidden_dims, config.embedding_dim];
@@ -111,6 +116,7 @@ impl ImageCodec {
                 factor: config.range_compression_factor as f32,
                 scale: config.mult_factor as f32,
             },
+            bands: &BANDS,
         }
     }
 
@@ -119,7 +125,7 @@ impl ImageCodec {
     /// # Errors
     /// A band is unknown or the image is smaller than the crop.
     pub fn compress(&self, image: &Image) -> Result<CompressedImage, DataError> {
-        preprocess::compress(image, self.compression)
+        preprocess::compress(image, self.bands, self.compression)
     }
 
     /// Codes of a batch of compressed images, 576 each for the published configuration.
@@ -144,28 +150,27 @@ impl ImageCodec {
     /// Latents before rounding, `(batch, 24, 24, channels)`.
     pub fn latent(&self, images: &[CompressedImage], device: &Device) -> Tensor<4> {
         let pixels = CROP * CROP;
-        let mut input = vec![0.0; images.len() * pixels * (NUM_CHANNELS + 1)];
-        for (target, image) in input
-            .chunks_exact_mut(pixels * (NUM_CHANNELS + 1))
-            .zip(images)
-        {
+        // One more, of ones, for the bias.
+        let channels = self.bands.len() + 1;
+        let mut input = vec![0.0; images.len() * pixels * channels];
+        for (target, image) in input.chunks_exact_mut(pixels * channels).zip(images) {
             // Fewer bands make the projection smaller; the published scale evens that out.
             let scale = (NUM_CHANNELS as f32 / image.num_bands() as f32).sqrt();
-            for (pixel, target) in target.chunks_exact_mut(NUM_CHANNELS + 1).enumerate() {
+            for (pixel, target) in target.chunks_exact_mut(channels).enumerate() {
                 for (channel, value) in target.iter_mut().enumerate() {
                     let flux = image.flux.get(channel * pixels + pixel);
                     *value = scale * flux.copied().unwrap_or(1.0);
                 }
             }
         }
-        let shape = [images.len(), CROP, CROP, NUM_CHANNELS + 1];
+        let shape = [images.len(), CROP, CROP, channels];
         let input = Tensor::from_data(TensorData::new(input, shape), device);
         let (weight, bias) = self.model.conv_in();
         let hidden = convolve_with(input, self.subsample_in.before(weight), bias);
         self.pre_quant_proj.forward(self.model.encode(hidden))
     }
 
-    /// Compressed flux of latents in all channels: `(batch, 24, 24, channels)` → `(batch, 96, 96, 9)`.
+    /// Compressed flux of latents in all channels: `(batch, 24, 24, channels)` → `(batch, 96, 96, bands)`.
     fn reconstruct(&self, latent: Tensor<4>) -> Tensor<4> {
         let hidden = self.model.decode(self.post_quant_proj.forward(latent));
         let (weight, bias) = self.model.conv_out();
@@ -209,7 +214,10 @@ impl ImageCodec {
         values
             .chunks_exact(channels * height * width)
             .zip(bands)
-            .map(|(flux, bands)| preprocess::expand(flux, [height, width], bands, self.compression))
+            .map(|(flux, bands)| {
+                let bands = (self.bands, bands.as_slice());
+                preprocess::expand(flux, [height, width], bands, self.compression)
+            })
             .collect()
     }
 

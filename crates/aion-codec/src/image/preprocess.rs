@@ -3,14 +3,16 @@
 //! Order as published: centre crop, clip each band, bring the zero point to 22.5 mag, compress the
 //! range with asinh, scatter into the channels of all bands.
 
-use aion_data::band::{BANDS, LEGACY_ZEROPOINT, channel, known_bands};
+use std::collections::BTreeSet;
+
+use aion_data::band::{BANDS, Band, LEGACY_ZEROPOINT, channel, known_bands};
 use aion_data::{DataError, Image, Place, Problem};
 
 use crate::range::Coverage;
 
 /// Pixels along each side that the codec sees. Not stored in checkpoints.
 pub const CROP: usize = 96;
-/// Channels of the network's input: one a known band.
+/// Channels of the published network's input: one a known band.
 pub const NUM_CHANNELS: usize = BANDS.len();
 
 /// The asinh compression of flux.
@@ -37,7 +39,7 @@ impl RangeCompression {
 /// An image as the network takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompressedImage {
-    /// `(9, 96, 96)`, zero in channels of bands that are not there.
+    /// `(channels, 96, 96)`, zero in channels of bands that are not there.
     pub flux: Vec<f32>,
     /// Channels of the bands that are there, in the image's order.
     pub channels: Vec<usize>,
@@ -48,19 +50,18 @@ pub struct CompressedImage {
 impl CompressedImage {
     /// Number of distinct bands.
     pub fn num_bands(&self) -> usize {
-        let mut present = [false; NUM_CHANNELS];
-        self.channels.iter().for_each(|&c| present[c] = true);
-        present.iter().filter(|present| **present).count()
+        let present: BTreeSet<&usize> = self.channels.iter().collect();
+        present.len()
     }
 }
 
-/// Channel of every band of `bands`.
-pub fn channels_of(bands: &[String]) -> Result<Vec<usize>, DataError> {
+/// Channel of every band of `bands` among those that the codec knows.
+pub fn channels_of(known: &[Band], bands: &[String]) -> Result<Vec<usize>, DataError> {
     let find = |band: &String| {
-        channel(band).ok_or_else(|| {
+        channel(known, band).ok_or_else(|| {
             let problem = Problem::UnknownBand {
                 band: band.clone(),
-                known: known_bands(),
+                known: known_bands(known),
             };
             DataError::new(Place::field("bands"), problem)
         })
@@ -77,12 +78,13 @@ pub fn centre_crop(plane: &[f32], [height, width]: [usize; 2]) -> impl Iterator<
 }
 
 /// Ratio of a band's unit to nanomaggies.
-pub fn zeropoint_scale(channel: usize) -> f32 {
-    10f64.powf(f64::from(BANDS[channel].zeropoint - LEGACY_ZEROPOINT) / 2.5) as f32
+pub fn zeropoint_scale(band: &Band) -> f32 {
+    10f64.powf(f64::from(band.zeropoint - LEGACY_ZEROPOINT) / 2.5) as f32
 }
 
 pub(super) fn compress(
     image: &Image,
+    bands: &[Band],
     compression: RangeCompression,
 ) -> Result<CompressedImage, DataError> {
     let size = [image.height, image.width];
@@ -93,7 +95,7 @@ pub(super) fn compress(
         };
         return Err(DataError::new(Place::field("flux"), problem));
     }
-    let channels = channels_of(&image.bands)?;
+    let channels = channels_of(bands, &image.bands)?;
     let plane_len = image.height * image.width;
     if channels.is_empty() || image.flux.len() != channels.len() * plane_len {
         let problem = Problem::Shape {
@@ -102,11 +104,11 @@ pub(super) fn compress(
         };
         return Err(DataError::new(Place::field("flux"), problem));
     }
-    let mut flux = vec![0.0; NUM_CHANNELS * CROP * CROP];
+    let mut flux = vec![0.0; bands.len() * CROP * CROP];
     let mut coverage = Coverage::default();
     for (plane, &channel) in image.flux.chunks_exact(plane_len).zip(&channels) {
-        let clamp = BANDS[channel].clamp;
-        let scale = zeropoint_scale(channel);
+        let clamp = bands[channel].clamp;
+        let scale = zeropoint_scale(&bands[channel]);
         coverage.add(Coverage::of(centre_crop(plane, size), |x| x.abs() <= clamp));
         let target = &mut flux[channel * CROP * CROP..(channel + 1) * CROP * CROP];
         for (target, pixel) in target.iter_mut().zip(centre_crop(plane, size)) {
@@ -121,16 +123,16 @@ pub(super) fn compress(
     })
 }
 
-/// Flux of the asked bands out of `(9, height, width)` compressed channels.
+/// Flux of the asked bands out of `(channels, height, width)` compressed channels of `known` bands.
 pub(super) fn expand(
     compressed: &[f32],
     [height, width]: [usize; 2],
-    bands: &[String],
+    (known, bands): (&[Band], &[String]),
     compression: RangeCompression,
 ) -> Result<Image, DataError> {
     let mut flux = Vec::with_capacity(bands.len() * height * width);
-    for channel in channels_of(bands)? {
-        let scale = zeropoint_scale(channel);
+    for channel in channels_of(known, bands)? {
+        let scale = zeropoint_scale(&known[channel]);
         let plane = &compressed[channel * height * width..(channel + 1) * height * width];
         flux.extend(plane.iter().map(|x| compression.expand(*x) * scale));
     }

@@ -101,7 +101,9 @@ pub fn fetch(survey: Survey, target: &Target, context: &Context) -> Result<Found
         Survey::Sdss => sdss::fetch(target, context),
         Survey::Desi => desi::fetch(target, context),
         Survey::Gaia => gaia::fetch(target, context),
-        Survey::Any => Err(FetchError::Target("no survey named".into())),
+        Survey::Any | Survey::Described(_) => {
+            Err(FetchError::Target(format!("no service serves {survey}")))
+        }
     }
 }
 
@@ -127,7 +129,7 @@ pub fn asked(survey: Survey, target: &Target, services: &Services, radius: f64) 
         Survey::Sdss => sdss::release(&services.sdss),
         Survey::Desi => services.desi.release.clone(),
         Survey::Gaia => format!("{}, {}", services.gaia.release, services.gaia.table),
-        Survey::Any => String::new(),
+        Survey::Any | Survey::Described(_) => String::new(),
     };
     format!("{sought}; {release}")
 }

@@ -3,10 +3,9 @@
 
 use aion_data::reader::{ReadOptions, read};
 use aion_data::{ModalityId, Object};
-use aion_simulate::Sky;
 
 use crate::data::files::survey_files;
-use crate::data::observed::{footprint, is_kept_from};
+use crate::data::observed::{is_kept_from, seen_by};
 use crate::data::{DataConfig, Part};
 use crate::error::TrainError;
 
@@ -39,10 +38,9 @@ pub(crate) fn held_out(
         return Ok(objects);
     };
     for modality in modalities {
-        let Some(coverage) = footprint(modality.info().survey) else {
+        let Some(sky) = seen_by(*modality, source.seed) else {
             continue;
         };
-        let sky = Sky::new(source.seed).with_coverage(coverage);
         let beyond = source.count..source.count + most as u64;
         objects.extend(beyond.map(|index| {
             let mut object = sky.object(index).object;

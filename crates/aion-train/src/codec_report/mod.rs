@@ -11,7 +11,7 @@ mod of_run;
 mod photometry;
 
 use aion_codec::{Codec, CodecSet};
-use aion_data::band::{BANDS, channel};
+use aion_data::band::{self, Band};
 use aion_data::{Image, Measurement, ModalityId, Object, Spectrum};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ pub use codebook::CodebookUse;
 pub use fidelity::Fidelity;
 use fidelity::Sums;
 use held_out::held_out;
-pub(crate) use of_run::of_codec;
 pub use of_run::of_newest;
+pub(crate) use of_run::{judge_held_out, of_codec, write_report};
 pub use photometry::Photometry;
 use photometry::{Pairs, aperture};
 
@@ -88,6 +88,8 @@ pub struct Example {
 
 /// Everything summed over measurements.
 struct Tally {
+    /// Of images, what the codec clips.
+    bands: &'static [Band],
     fidelity: Vec<(String, Sums)>,
     ranking: Ranking,
     counts: CodeCounts,
@@ -111,6 +113,7 @@ pub fn judge(
         .filter_map(|object| Some((object, object.get(modality)?)))
         .collect();
     let mut tally = Tally {
+        bands: band::of_codec(modality.info()),
         fidelity: Vec::new(),
         ranking: Ranking::default(),
         counts: CodeCounts::new(modality.info().vocabulary),
@@ -203,9 +206,10 @@ impl Tally {
         for ((index, (band, plane)), restored) in
             bands.zip(restored.flux.chunks_exact(crop_len.max(1)))
         {
-            let Some(clamp) = channel(band).map(|channel| BANDS[channel].clamp) else {
+            let Some(channel) = band::channel(self.bands, band) else {
                 continue;
             };
+            let clamp = self.bands[channel].clamp;
             let flux: Vec<f32> = centre(plane, size, crop)
                 .map(|x| x.clamp(-clamp, clamp))
                 .collect();

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use aion_codec::CodecSet;
-use aion_data::Kind;
+use aion_codec::{Codec, CodecSet};
+use aion_data::{Kind, ModalityId};
 use aion_kernel::tensor_file::replace_file;
 use burn::tensor::Device;
 
@@ -16,7 +16,7 @@ use crate::fit::write_config;
 use crate::mix::of_kind;
 
 /// Judges the codec in `folder` on the run's held-out data of its kind, and writes `report.json`
-/// beside the run's log.
+/// beside the run's log, where the run asks for a report.
 ///
 /// # Errors
 /// Data or codec cannot be read, or the file cannot be written.
@@ -27,20 +27,47 @@ pub(crate) fn of_codec(
     device: &Device,
 ) -> Result<Vec<ModalityReport>, TrainError> {
     let modalities = of_kind(kind);
-    let objects = held_out(&config.data, &modalities, config.report.objects)?;
     let mut codecs = CodecSet::new(folder, device);
     if let Some(id) = modalities.first() {
-        codecs = codecs.with(*id, folder)?;
+        codecs = codecs.with(*id, Codec::open(folder, id.info(), device)?);
     }
+    let found = judge_held_out(config, &codecs, &modalities, device)?;
+    write_report(config, &found)?;
+    Ok(found)
+}
+
+/// Judges codecs on the run's held-out data of some modalities; nothing where the run asks for no report.
+///
+/// # Errors
+/// Data or a codec cannot be read.
+pub(crate) fn judge_held_out(
+    config: &RunConfig,
+    codecs: &CodecSet,
+    modalities: &[ModalityId],
+    device: &Device,
+) -> Result<Vec<ModalityReport>, TrainError> {
     let mut found = Vec::new();
-    for modality in modalities {
-        found.extend(judge(&codecs, modality, &objects, device)?);
+    if config.report.objects > 0 {
+        let objects = held_out(&config.data, modalities, config.report.objects)?;
+        for modality in modalities {
+            found.extend(judge(codecs, *modality, &objects, device)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes `report.json` beside the run's log, if there is anything to report.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_report(config: &RunConfig, found: &[ModalityReport]) -> Result<(), TrainError> {
+    if found.is_empty() {
+        return Ok(());
     }
     let path = config.run.output.join("report.json");
     let failed = |source| TrainError::io(&path, source);
-    let text = serde_json::to_vec_pretty(&found).map_err(|error| failed(error.into()))?;
-    replace_file(&path, &text).map_err(failed)?;
-    Ok(found)
+    let text = serde_json::to_vec_pretty(found).map_err(|error| failed(error.into()))?;
+    replace_file(&path, &text).map_err(failed)
 }
 
 /// Judges the newest checkpoint of a codec's run, which may still be going on. The codec is left
@@ -54,7 +81,7 @@ pub fn of_newest(config: &RunConfig, device: &Device) -> Result<Vec<ModalityRepo
         Some(CodecTask::Image { config, .. }) => (Kind::Image, serde_json::to_value(config)),
         Some(CodecTask::Spectrum { config, .. }) => (Kind::Spectrum, serde_json::to_value(config)),
         Some(CodecTask::Field { config }) => (Kind::ScalarField, serde_json::to_value(config)),
-        Some(CodecTask::Numbers { .. }) | None => {
+        Some(CodecTask::Numbers { .. } | CodecTask::Bands { .. }) | None => {
             let reason = "names nothing to report on, expected an image, spectrum or field codec";
             return Err(TrainError::config("codec.kind", reason));
         }

@@ -5,7 +5,7 @@
 
 use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read};
-use aion_data::{Measurement, ModalityId, Object, Survey};
+use aion_data::{Measurement, ModalityId, Object, Survey, described};
 use aion_simulate::{Coverage, Sky};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -195,49 +195,55 @@ pub fn measurements(
         })
         .collect();
     counts.used = survey.len();
-    let simulated = |id: &&ModalityId| footprint(id.info().survey).is_some();
-    let ids: Vec<ModalityId> = modalities.iter().filter(simulated).copied().collect();
-    let sky = config.simulated.clone();
-    let count = sky.as_ref().map_or(0, |sky| sky.count);
+    let simulated = config.simulated.iter();
+    let skies: Vec<(ModalityId, Sky)> = simulated
+        .flat_map(|sky| modalities.iter().map(move |id| (*id, sky.seed)))
+        .filter_map(|(id, seed)| Some((id, seen_by(id, seed)?)))
+        .collect();
+    let sky = config.simulated.as_ref().filter(|_| !skies.is_empty());
+    let count = sky.map_or(0, |sky| sky.count);
     let draw = move |index: u64| {
         // Surveys take turns, and each object is measured by one.
-        let id = *ids.get(index as usize % ids.len().max(1))?;
-        let sky = Sky::new(sky.as_ref()?.seed).with_coverage(footprint(id.info().survey)?);
-        sky.object(index).object.measurements.remove(&id)
+        let (id, sky) = skies.get(index as usize % skies.len().max(1))?;
+        sky.object(index).object.measurements.remove(id)
     };
     Ok((Examples::new(seed, survey, count, Box::new(draw))?, counts))
 }
 
-/// Whole objects of some parts, to fit codebooks and to tokenise.
+/// Whole objects of some parts, to fit codebooks and to tokenise; simulated ones with images by described
+/// surveys too.
 ///
 /// # Errors
 /// A file cannot be read, or there is no object.
 pub fn objects(
     config: &DataConfig,
     parts: &'static [Part],
+    described: Vec<ModalityId>,
     seed: u64,
 ) -> Result<(Examples<Object>, SurveyCounts), TrainError> {
     let (survey, counts) = survey_objects(config, parts)?;
     let count = config.simulated.as_ref().map_or(0, |sky| sky.count);
     let config = config.clone();
     let draw = move |index: u64| {
-        let object = Sky::new(config.simulated.as_ref()?.seed)
-            .object(index)
-            .object;
+        let sky = Sky::new(config.simulated.as_ref()?.seed).with_described(described.clone());
+        let object = sky.object(index).object;
         parts.contains(&part_of(&config, &object)).then_some(object)
     };
     Ok((Examples::new(seed, survey, count, Box::new(draw))?, counts))
 }
 
-/// The simulator's name of a survey.
-pub(crate) fn footprint(survey: Survey) -> Option<Coverage> {
+/// The simulated sky as the survey of a modality alone sees it; none where the simulator does not know it.
+pub(crate) fn seen_by(id: ModalityId, seed: u64) -> Option<Sky> {
+    let survey = id.info().survey;
+    let sky = Sky::new(seed).with_coverage(Coverage::of(survey));
     match survey {
-        Survey::LegacySurvey => Some(Coverage::LEGACY),
-        Survey::Hsc => Some(Coverage::HSC),
-        Survey::Sdss => Some(Coverage::SDSS),
-        Survey::Desi => Some(Coverage::DESI),
-        Survey::Gaia => Some(Coverage::GAIA),
         Survey::Any => None,
+        Survey::Described(_) => {
+            let bands = &described::description(id)?.bands;
+            let seen = bands.iter().all(|band| band.optics.is_some());
+            seen.then(|| sky.with_described(vec![id]))
+        }
+        _ => Some(sky),
     }
 }
 
@@ -282,7 +288,7 @@ mod tests {
             }],
             ..DataConfig::default()
         };
-        let error = objects(&config, &Part::ALL, 0)
+        let error = objects(&config, &Part::ALL, Vec::new(), 0)
             .expect_err("no files")
             .to_string();
         assert!(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aion_codec::CodecSet;
 use aion_data::token_files::{TokenMetadata, read_tokens, write_tokens};
-use aion_data::{ModalityId, ObjectTokens, TokenRow};
+use aion_data::{ModalityId, ObjectTokens, TokenRow, described};
 use burn::tensor::Device;
 
 use super::ladder::Ladder;
@@ -121,8 +121,9 @@ fn encode(
         let reason = "is missing: objects have to become tokens";
         return Err(TrainError::config("model.codecs", reason));
     };
+    let described = described::read(codecs)?;
     let codecs = CodecSet::new(codecs, device);
-    let (examples, _) = objects(&ladder.data, &[Part::Train], ladder.run.seed)?;
+    let (examples, _) = objects(&ladder.data, &[Part::Train], described, ladder.run.seed)?;
     let total = examples.len();
     let without = ladder.without();
     let keep = |id| codecs.has(id) && !without.contains(&id);

@@ -1,5 +1,6 @@
 //! The loop on a small module of its own, and the real tasks end to end at toy size.
 
+mod bands;
 mod golden;
 mod ladder;
 mod leaks;

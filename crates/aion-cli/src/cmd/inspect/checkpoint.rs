@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aion_codec::{Codec, CodecSet};
-use aion_data::ModalityId;
+use aion_data::{ModalityId, described};
 use aion_kernel::LoadReport;
 use aion_kernel::tensor_file::sha256;
 use aion_model::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
@@ -32,6 +32,7 @@ struct Part {
 /// Shows the checkpoint in `folder`.
 pub fn run(folder: &Path, json: bool) -> anyhow::Result<()> {
     let device = Device::flex();
+    described::read(folder)?;
     let config = ModelConfig::read(&folder.join(CONFIG_FILE))?;
     let mut parts = Vec::new();
     if folder.join(WEIGHTS_FILE).is_file() {

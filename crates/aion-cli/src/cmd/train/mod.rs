@@ -25,6 +25,7 @@ use display::Display;
   aion train model configs/pretrain/smoke.toml --output runs/model --plot runs/model.svg
   aion train model configs/pretrain/smoke.toml --output runs/model --resume
   aion train codec configs/codec/smoke-image.toml --output runs/image --report
+  aion train codec configs/survey/rubin-like.toml --output runs/rubin
   aion train plot runs/model
 
 The run file names the data, the sizes, the optimiser, and where the result goes unless --output
@@ -32,6 +33,8 @@ says it. The output folder gets the configuration (run.toml), reports (losses.js
 events.out.tfevents.* for TensorBoard), checkpoints/, and with --output the result:
 config.json and model.safetensors, the running means of the weights if `optim.ema` is set.
 A trained codec is judged on measurements that it has not seen: report.json and figures/.
+A run file that describes a new survey (`kind = \"bands\"`) extends a trained checkpoint to it: the
+output folder is the checkpoint with the survey.
 
 Ctrl-C or SIGTERM finishes the step, saves and exits with code 75; a second one ends the process at
 once. A stopped or killed run goes on with the same command and --resume, to the same bytes.
@@ -104,6 +107,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         codec::draw(&summary.report, &config.run.output)?;
     } else {
         print_summary(&summary);
+        if !summary.before.is_empty() {
+            println!("\nBefore training:");
+            codec::print(&summary.before);
+            println!("\nAfter training:");
+        }
         codec::show(&summary.report, &config.run.output, false)?;
     }
     if summary.stopped {

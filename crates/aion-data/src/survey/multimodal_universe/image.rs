@@ -2,7 +2,7 @@
 
 use super::Cells;
 use super::names::{Columns, plain};
-use crate::band;
+use crate::band::{self, BANDS};
 use crate::error::{Problem, Result};
 use crate::format::table::Cell;
 use crate::modality::{Kind, ModalityId, Survey};
@@ -191,9 +191,9 @@ impl ImageColumns {
             let of_band = SURVEYS
                 .iter()
                 .find(|(_, prefix, _)| name.starts_with(prefix));
-            let known = of_band.filter(|_| band::channel(name).is_some());
+            let known = of_band.filter(|_| band::channel(&BANDS, name).is_some());
             let Some((survey, ..)) = known else {
-                let (band, known) = (name.clone(), band::known_bands());
+                let (band, known) = (name.clone(), band::known_bands(&BANDS));
                 return Err(row.refuse(column, Problem::UnknownBand { band, known }));
             };
             if *modality.get_or_insert(*survey) != *survey {
