@@ -189,7 +189,10 @@ fn a_run_killed_at_its_very_end_is_swept_up() {
         ..Worker::this()
     };
     let claim = serde_json::to_vec(&gone).expect("JSON");
-    fs::write(output.join(".aion/claims/finish.1"), claim).expect("written");
+    let claims = output.join(".aion/claims");
+    fs::write(claims.join("finish.1"), claim).expect("written");
+    // A temporary file that was made, and not yet written to.
+    fs::write(claims.join(format!(".{}-7", gone.name())), "").expect("written");
     let status = case.command(&output, &["--resume"]).status();
     assert!(status.expect("ran").success());
     same(&output, &case.expected);

@@ -162,7 +162,8 @@ impl Claims {
         ))
     }
 
-    /// Removes the claims of workers that are dead, of whatever is done by now.
+    /// Removes the claims of workers that are dead, of whatever is done by now, and temporary files of
+    /// workers that were killed before they had written to them.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -170,7 +171,8 @@ impl Claims {
         let failed = |error: io::Error| io_error(&self.folder, error);
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if let Holder::Dead(_) = self.holder(&path).map_err(failed)? {
+            let is_dead = matches!(self.holder(&path).map_err(failed)?, Holder::Dead(_));
+            if is_dead || self.is_left_over(&path) {
                 // Another worker may have removed it.
                 let _ = fs::remove_file(&path);
             }
@@ -228,6 +230,13 @@ impl Claims {
         let now = fs::metadata(&temporary).and_then(|metadata| metadata.modified());
         let _ = fs::remove_file(&temporary);
         now
+    }
+
+    /// Whether a temporary file's name tells that the worker that made it has ended.
+    fn is_left_over(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let worker = name.and_then(|name| name.strip_prefix('.')?.rsplit_once('-'));
+        worker.is_some_and(|(worker, _)| self.worker.has_ended(worker))
     }
 
     fn write_temporary(&self) -> io::Result<PathBuf> {

@@ -40,9 +40,25 @@ impl Worker {
 
     /// A name for files of this process.
     pub fn name(&self) -> String {
+        format!("{}-{}-{}", self.machine(), self.pid, self.started)
+    }
+
+    /// Whether a [`Worker::name`] is that of a process which ran on this worker's machine, this one, and has
+    /// ended.
+    pub fn has_ended(&self, name: &str) -> bool {
+        let mut parts = name.rsplitn(3, '-');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let (Some(began), Some(pid)) = (number(), number()) else {
+            return false;
+        };
+        let here = !self.space.is_empty() && parts.next() == Some(&self.machine());
+        here && u32::try_from(pid).is_ok_and(|pid| started(pid) != Some(began))
+    }
+
+    /// The machine's name in letters, digits and hyphens.
+    fn machine(&self) -> String {
         let known = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        let host: String = self.host.chars().filter(|c| known(*c)).collect();
-        format!("{host}-{}-{}", self.pid, self.started)
+        self.host.chars().filter(|c| known(*c)).collect()
     }
 }
 
