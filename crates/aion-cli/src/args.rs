@@ -6,6 +6,7 @@ use std::str::FromStr;
 use aion_data::reader::ReadOptions;
 use aion_data::survey::column_map::ColumnMap;
 use aion_data::{ModalityId, Survey};
+use aion_kernel::Narrow;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
@@ -30,6 +31,46 @@ pub struct HubArgs {
     /// Use only what the hub's cache on this machine holds
     #[arg(long)]
     pub offline: bool,
+}
+
+/// How the transformer's weights are kept in memory.
+#[derive(Debug, Clone, Args)]
+pub struct WeightsArgs {
+    /// Numbers that the transformer's matrices are kept in, on the CPU; sums are in single precision
+    /// whatever they are (docs/precision.md says what it costs and saves)
+    #[arg(long, value_enum, default_value_t = WeightFormat::F32)]
+    weights: WeightFormat,
+}
+
+/// Numbers that matrices are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WeightFormat {
+    /// 32 bits, as they are
+    F32,
+    /// 16 bits: 11 of precision, up to 65504
+    F16,
+    /// 16 bits: 8 of precision, any size
+    Bf16,
+    /// 8 bits, with a scale a row
+    Int8,
+}
+
+impl WeightsArgs {
+    /// The same for the model.
+    pub fn narrow(&self) -> Option<Narrow> {
+        match self.weights {
+            WeightFormat::F32 => None,
+            WeightFormat::F16 => Some(Narrow::F16),
+            WeightFormat::Bf16 => Some(Narrow::Bf16),
+            WeightFormat::Int8 => Some(Narrow::Int8),
+        }
+    }
+
+    /// The same for a record of how results came about.
+    pub fn name(&self) -> String {
+        let narrow = self.narrow();
+        narrow.map_or_else(|| "f32".to_owned(), |format| format.to_string())
+    }
 }
 
 /// Which objects.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use aion_kernel::adamw::{AdamWFactors, adamw};
 use aion_kernel::layer::{Conv2d, ConvNextBlock, LayerNorm, Linear};
-use aion_kernel::{Activation, Init, Segments, Weights, attend, roofline};
+use aion_kernel::{Activation, Init, Narrow, Segments, Weights, attend, roofline};
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 
@@ -79,7 +79,12 @@ fn kernels() -> Vec<Kernel> {
         [150, 768, 2304],
         [6, 768, 4375],
     ] {
-        kernels.push(linear(rows, inputs, outputs));
+        kernels.push(linear(rows, inputs, outputs, None));
+    }
+    for format in [Narrow::F16, Narrow::Bf16, Narrow::Int8] {
+        for rows in [855, 6] {
+            kernels.push(linear(rows, 768, 2304, Some(format)));
+        }
     }
     for [inputs, outputs] in [[768, 2304], [2048, 768]] {
         kernels.push(linear_trained(1024, inputs, outputs));
@@ -138,12 +143,14 @@ fn optimizer(len: usize) -> Kernel {
     }
 }
 
-fn linear(rows: usize, inputs: usize, outputs: usize) -> Kernel {
-    let weights = Weights::seeded(1, &Device::flex());
+fn linear(rows: usize, inputs: usize, outputs: usize, narrow: Option<Narrow>) -> Kernel {
+    let weights = Weights::seeded(1, &Device::flex()).narrowed(narrow);
+    let weights = weights.expect("the CPU");
     let layer = Linear::new(&weights, inputs, outputs, false, Init::Normal(0.1));
     let input: Tensor<2> = draw([rows, inputs]);
+    let format = narrow.map_or_else(String::new, |format| format!(", {format}"));
     Kernel {
-        name: format!("linear {rows} x {inputs} -> {outputs}"),
+        name: format!("linear {rows} x {inputs} -> {outputs}{format}"),
         operations: 2.0 * (rows * inputs * outputs) as f64,
         call: Box::new(move || drop(layer.forward(input.clone()))),
     }

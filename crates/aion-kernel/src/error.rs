@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::narrow::Narrow;
 use crate::weights::LoadReport;
 
 /// Errors of reading and writing weights.
@@ -30,6 +31,12 @@ pub enum WeightsError {
         path: PathBuf,
         /// Which tensors.
         report: LoadReport,
+    },
+    /// Weights in fewer bits on another device than the CPU, or for training.
+    #[error("weights in {format} are for inference on the CPU; elsewhere weights are f32")]
+    Narrow {
+        /// What was asked for.
+        format: Narrow,
     },
 }
 

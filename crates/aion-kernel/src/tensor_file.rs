@@ -7,17 +7,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, View};
 use sha2::{Digest, Sha256};
 
 use crate::error::WeightsError;
+use crate::narrow::Narrow;
+
+/// The mapping as what tensors without a copy hold.
+struct Mapping(Arc<memmap2::Mmap>);
+
+impl AsRef<[u8]> for Mapping {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// An open safetensors file.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
+    map: Arc<memmap2::Mmap>,
     bytes: bytes::Bytes,
     data_start: usize,
     tensors: HashMap<String, TensorInfo>,
@@ -35,7 +47,8 @@ impl TensorFile {
         // a mapped file is never truncated under the map by this program.
         let map = unsafe { memmap2::Mmap::map(&file) }
             .map_err(|source| WeightsError::io(path, source))?;
-        let bytes = bytes::Bytes::from_owner(map);
+        let map = Arc::new(map);
+        let bytes = bytes::Bytes::from_owner(Mapping(map.clone()));
         let (header_len, header): (usize, Metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| WeightsError::format(path, error))?;
         let tensors = header
@@ -47,6 +60,7 @@ impl TensorFile {
         Ok(TensorFile {
             path: path.to_owned(),
             data_start: header_len + 8,
+            map,
             bytes,
             tensors,
             metadata,
@@ -103,6 +117,27 @@ impl TensorFile {
         }
         let values = to_f32(info.dtype, &raw)?;
         Some(TensorData::new(values, info.shape.clone()))
+    }
+
+    /// The bytes of a tensor that is stored in this format.
+    pub(crate) fn narrow(&self, name: &str, format: Narrow) -> Option<bytes::Bytes> {
+        match (self.dtype(name)?, format) {
+            (Dtype::F16, Narrow::F16) | (Dtype::BF16, Narrow::Bf16) => self.raw(name),
+            _ => None,
+        }
+    }
+
+    /// Lets a tensor's pages leave this process's memory: they are read again when they are needed.
+    pub(crate) fn leave(&self, name: &str) {
+        #[cfg(unix)]
+        if let Some(info) = self.tensors.get(name) {
+            let (start, end) = info.data_offsets;
+            let (start, len) = (self.data_start + start, end - start);
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the mapping is of a file and read-only, so that pages come back as they were.
+            // A request: where the system declines it, the pages stay.
+            let _ = unsafe { self.map.unchecked_advise_range(advice, start, len) };
+        }
     }
 
     /// A tensor as a vector of 32-bit floats.

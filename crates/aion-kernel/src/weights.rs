@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Shape, Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use burn::tensor::{Device, Shape, Tensor};
 
 use crate::error::WeightsError;
 use crate::init::Init;
+use crate::narrow::{LazyMatrix, Narrow};
+use crate::source::{Parameter, Source};
 use crate::tensor_file::{StoredTensor, TensorFile, is_readable, save};
 
 /// What became of the tensors of a checkpoint.
@@ -54,12 +54,6 @@ impl fmt::Display for LoadReport {
     }
 }
 
-#[derive(Debug)]
-enum Source {
-    File(Arc<TensorFile>),
-    Seed(u64),
-}
-
 /// How a named parameter is kept: followed by its identity, or constant.
 #[derive(Debug, Clone)]
 enum Entry {
@@ -78,7 +72,7 @@ struct Ledger {
 #[derive(Debug)]
 struct Shared {
     device: Device,
-    source: Source,
+    source: Arc<Source>,
     ledger: Mutex<Ledger>,
 }
 
@@ -87,6 +81,7 @@ struct Shared {
 pub struct Weights {
     shared: Arc<Shared>,
     prefix: String,
+    narrow: Option<Narrow>,
 }
 
 impl Weights {
@@ -96,7 +91,7 @@ impl Weights {
     /// The file cannot be mapped or is not valid safetensors.
     pub fn open(path: &Path, device: &Device) -> Result<Self, WeightsError> {
         let file = TensorFile::open(path)?;
-        Ok(Self::from_source(Source::File(Arc::new(file)), device))
+        Ok(Self::from_source(Source::File(file), device))
     }
 
     /// Random parameters: each depends on the seed and its own name only, so adding one parameter
@@ -108,12 +103,28 @@ impl Weights {
     fn from_source(source: Source, device: &Device) -> Self {
         let shared = Shared {
             device: device.clone(),
-            source,
+            source: Arc::new(source),
             ledger: Mutex::default(),
         };
         Weights {
             shared: Arc::new(shared),
             prefix: String::new(),
+            narrow: None,
+        }
+    }
+
+    /// The same place with its matrices kept in fewer bits where a format is given: those of linear maps
+    /// and of embeddings, for inference on the CPU. What is kept so is made when it is first used; what
+    /// the file holds in that format is used where it lies.
+    ///
+    /// # Errors
+    /// A format is given, and the device is another or records gradients.
+    pub fn narrowed(self, narrow: Option<Narrow>) -> Result<Self, WeightsError> {
+        match narrow {
+            Some(format) if self.shared.device != Device::flex() => {
+                Err(WeightsError::Narrow { format })
+            }
+            _ => Ok(Weights { narrow, ..self }),
         }
     }
 
@@ -127,6 +138,7 @@ impl Weights {
         Weights {
             shared: self.shared.clone(),
             prefix: self.name(name),
+            narrow: self.narrow,
         }
     }
 
@@ -173,36 +185,59 @@ impl Weights {
         trained: bool,
         init: Init,
     ) -> Param<Tensor<D>> {
-        let full = self.name(name);
         let id = ParamId::new();
-        let stored = self.note(&full, &shape, Entry::Param(id, shape.to_vec()));
-        let device = self.shared.device.clone();
-        let read: Box<dyn FnOnce() -> TensorData + Send + Sync> =
-            match (&self.shared.source, stored) {
-                (Source::File(file), Some(stored)) => {
-                    let file = file.clone();
-                    Box::new(move || {
-                        file.float(&stored)
-                            .unwrap_or_else(|| TensorData::zeros::<f32, _>(shape))
-                    })
-                }
-                (Source::File(_), None) => Box::new(move || TensorData::zeros::<f32, _>(shape)),
-                (Source::Seed(seed), _) => {
-                    let mut rng = ChaCha8Rng::seed_from_u64(*seed ^ name_hash(&full));
-                    Box::new(move || TensorData::new(init.draw(&shape, &mut rng), shape))
-                }
-            };
+        let parameter = self.parameter(id, name, &shape, init);
+        self.lazy(id, shape, trained, Arc::new(parameter))
+    }
+
+    /// A trained matrix, and what stands for it in memory where it is kept in fewer bits.
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> (Param<Tensor<2>>, Option<LazyMatrix>) {
+        let id = ParamId::new();
+        let parameter = Arc::new(self.parameter(id, name, &shape, init));
+        let narrow = self.narrow.map(|format| -> LazyMatrix {
+            let parameter = parameter.clone();
+            Arc::new(LazyLock::new(Box::new(move || parameter.narrow(format))))
+        });
+        (self.lazy(id, shape, true, parameter), narrow)
+    }
+
+    /// Notes a parameter and says where its values are.
+    fn parameter(&self, id: ParamId, name: &str, shape: &[usize], init: Init) -> Parameter {
+        let full = self.name(name);
+        let stored = self.note(&full, shape, Entry::Param(id, shape.to_vec()));
+        Parameter {
+            source: self.shared.source.clone(),
+            name: full,
+            stored,
+            shape: shape.to_vec(),
+            init,
+        }
+    }
+
+    /// Reads a parameter when it is first used.
+    fn lazy<const D: usize>(
+        &self,
+        id: ParamId,
+        shape: [usize; D],
+        trained: bool,
+        parameter: Arc<Parameter>,
+    ) -> Param<Tensor<D>> {
         Param::uninitialized(
             id,
             move |device, require_grad| {
-                let tensor = Tensor::from_data(read(), device);
+                let tensor = Tensor::from_data(parameter.read(), device);
                 if require_grad {
                     tensor.require_grad()
                 } else {
                     tensor
                 }
             },
-            device,
+            self.shared.device.clone(),
             trained,
             Shape::from(shape),
         )
@@ -227,7 +262,7 @@ impl Weights {
         let full = self.name(name);
         let placeholder = StoredTensor::float(shape, &[], false);
         let stored = self.note(&full, shape, Entry::Constant(placeholder));
-        let values = match (&self.shared.source, stored) {
+        let values = match (&*self.shared.source, stored) {
             (Source::File(file), Some(stored)) => file.values(&stored).unwrap_or_default(),
             (Source::File(_), None) => vec![0.0; shape.iter().product()],
             (Source::Seed(_), _) => initial(),
@@ -240,7 +275,7 @@ impl Weights {
     /// Shape under which the file holds a name, where there is a file. For what the configuration
     /// does not say.
     pub fn stored_shape(&self, name: &str) -> Option<Vec<usize>> {
-        match &self.shared.source {
+        match &*self.shared.source {
             Source::File(file) => {
                 let stored = stored_name(file, &self.name(name))?;
                 file.shape(&stored).map(<[usize]>::to_vec)
@@ -259,7 +294,7 @@ impl Weights {
     fn note(&self, full: &str, shape: &[usize], entry: Entry) -> Option<String> {
         let mut ledger = self.ledger();
         ledger.entries.insert(full.to_owned(), entry);
-        let Source::File(file) = &self.shared.source else {
+        let Source::File(file) = &*self.shared.source else {
             return None;
         };
         let Some(stored) = stored_name(file, full) else {
@@ -289,7 +324,7 @@ impl Weights {
             entries: ledger.entries.clone(),
             aliases: ledger.aliases.clone(),
         };
-        let Source::File(file) = &self.shared.source else {
+        let Source::File(file) = &*self.shared.source else {
             return Ok((names, LoadReport::default()));
         };
         let mut unused: Vec<String> = file
@@ -320,13 +355,6 @@ fn stored_name(file: &TensorFile, full: &str) -> Option<String> {
         .into_iter()
         .flatten()
         .find(|name| file.shape(name).is_some())
-}
-
-/// FNV-1a: any stable hash will do.
-fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// The published names of a module's parameters, to save it under.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aion_codec::{Codec, CodecError, CodecSet};
 use aion_data::{DataError, Measurement, ModalityId, Object, ObjectTokens};
-use aion_kernel::LoadReport;
+use aion_kernel::{LoadReport, Narrow};
 use burn::tensor::Device;
 
 use crate::checkpoint::Checkpoint;
@@ -24,12 +24,16 @@ pub struct Aion {
 }
 
 impl Aion {
-    /// Opens the checkpoint in `folder`.
+    /// Opens the checkpoint in `folder`; `narrow` keeps the transformer's matrices in fewer bits.
     ///
     /// # Errors
-    /// See [`Checkpoint::open`]. Codecs are opened later and give their errors then.
-    pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        let checkpoint = Checkpoint::open(folder, device)?;
+    /// See [`Checkpoint::open_narrowed`]. Codecs are opened later and give their errors then.
+    pub fn open(
+        folder: &Path,
+        device: &Device,
+        narrow: Option<Narrow>,
+    ) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::open_narrowed(folder, device, narrow)?;
         Ok(Aion {
             transformer: checkpoint.transformer,
             report: checkpoint.report,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use aion_data::described;
-use aion_kernel::{LoadReport, WeightNames, Weights};
+use aion_kernel::{LoadReport, Narrow, WeightNames, Weights};
 use burn::tensor::Device;
 
 use crate::config::ModelConfig;
@@ -34,9 +34,22 @@ impl Checkpoint {
     /// A file cannot be read, a description or the configuration is not valid, or tensors are missing or have
     /// another shape.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::open_narrowed(folder, device, None)
+    }
+
+    /// The same with matrices kept in fewer bits, as [`Weights::narrowed`] says.
+    ///
+    /// # Errors
+    /// See [`Checkpoint::open`] and [`Weights::narrowed`].
+    pub fn open_narrowed(
+        folder: &Path,
+        device: &Device,
+        narrow: Option<Narrow>,
+    ) -> Result<Self, ModelError> {
         described::read(folder)?;
         let config = ModelConfig::read(&folder.join(CONFIG_FILE))?;
-        Self::build(&config, &Weights::open(&folder.join(WEIGHTS_FILE), device)?)
+        let weights = Weights::open(&folder.join(WEIGHTS_FILE), device)?;
+        Self::of(&config, &weights.narrowed(narrow)?)
     }
 
     /// A new model, drawn as the reference draws one.
@@ -44,10 +57,14 @@ impl Checkpoint {
     /// # Errors
     /// The configuration is not valid.
     pub fn seeded(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self, ModelError> {
-        Self::build(config, &Weights::seeded(seed, device))
+        Self::of(config, &Weights::seeded(seed, device))
     }
 
-    fn build(config: &ModelConfig, weights: &Weights) -> Result<Self, ModelError> {
+    /// A model of these weights.
+    ///
+    /// # Errors
+    /// The configuration is not valid, or tensors are missing or have another shape.
+    pub fn of(config: &ModelConfig, weights: &Weights) -> Result<Self, ModelError> {
         let transformer = Transformer::new(config, weights)?;
         let (names, report) = weights.finish()?;
         Ok(Checkpoint {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use aion_data::{Kind, ModalityId};
-use aion_kernel::layer::Linear;
+use aion_kernel::layer::{Embedding, Linear};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -49,7 +49,7 @@ impl Place {
 struct InputEmbedding {
     #[module(skip)]
     id: ModalityId,
-    tokens: Param<Tensor<2>>,
+    tokens: Embedding,
     place: Place,
 }
 
@@ -59,7 +59,7 @@ struct OutputEmbedding {
     #[module(skip)]
     id: ModalityId,
     /// For generating sequences; kept so that a saved checkpoint is whole.
-    tokens: Param<Tensor<2>>,
+    tokens: Embedding,
     place: Place,
     to_logits: Linear,
 }
@@ -74,14 +74,13 @@ pub(crate) fn is_ordered(id: ModalityId) -> bool {
     matches!(id.info().kind, Kind::Scalar | Kind::Coefficients)
 }
 
-fn token_table(dim: usize, id: ModalityId, weights: &Weights) -> Param<Tensor<2>> {
-    let shape = [id.info().vocabulary, dim];
+fn token_table(dim: usize, id: ModalityId, weights: &Weights) -> Embedding {
     let init = if is_ordered(id) {
         Init::Ordered(ORDERED_STD)
     } else {
         Init::Normal(EMBEDDING_STD)
     };
-    weights.at("token_emb").param("weight", shape, init)
+    Embedding::new(&weights.at("token_emb"), id.info().vocabulary, dim, init)
 }
 
 /// The embeddings of all modalities of a model.
@@ -163,11 +162,9 @@ impl Embeddings {
         layout: &Layout,
         registers: Option<Tensor<2>>,
     ) -> Tensor<2> {
-        let readings = tokens.iter().filter_map(|(id, tokens)| {
-            let table = self.input(*id)?.tokens.val();
-            let device = table.device();
-            Some(table.select(0, indices(tokens.clone(), &device)))
-        });
+        let readings = tokens
+            .iter()
+            .filter_map(|(id, tokens)| Some(self.input(*id)?.tokens.forward(tokens)));
         arrange(readings, layout, registers)
     }
 

@@ -10,7 +10,7 @@ use aion_model::{Aion, Encoded, ModelError, Transformer, VisibleTokens, budget, 
 use burn::tensor::Tensor;
 use clap::ValueEnum;
 
-use crate::args::{ComputeArgs, InputArgs, ModelArgs, parse_batch};
+use crate::args::{ComputeArgs, InputArgs, ModelArgs, WeightsArgs, parse_batch};
 use crate::input::{Accept, all_tokens};
 use crate::job::{self, HatsArgs, Job, ShardArgs, TokenBatch};
 use crate::model_source::{self, Need};
@@ -53,6 +53,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = parse_batch)]
     budget: Option<usize>,
     #[command(flatten)]
+    weights: WeightsArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
     /// Print the report as JSON
     #[arg(long)]
@@ -79,14 +81,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         false => Need::transformer().and_codecs(ModalityId::all()),
     };
     let model = model_source::find(&args.model, &need)?;
-    let aion = Aion::open(&model.folder, &device)?;
-    let provenance = Provenance::new(&model, &args.compute.machine);
+    let aion = Aion::open(&model.folder, &device, args.weights.narrow())?;
+    let mut provenance = Provenance::new(&model, &args.compute.machine);
+    provenance.note("aion.weights".to_owned(), args.weights.name());
     let mut record = Record::default();
     record.uses_transformer();
     let budget = args
         .budget
         .map_or("none".to_owned(), |budget| budget.to_string());
-    let options = [("pool", format!("{:?}", args.pool)), ("budget", budget)];
+    let options = [
+        ("pool", format!("{:?}", args.pool)),
+        ("budget", budget),
+        ("weights", args.weights.name()),
+    ];
     let options = options.map(|(name, value)| (name.to_owned(), value));
     let job = Job {
         verb: "embedding",

@@ -11,7 +11,7 @@ use aion_model::{Aion, DecoderAttention, Distribution, ModelError, Prediction};
 use burn::tensor::Device;
 use clap::ValueEnum;
 
-use crate::args::{ComputeArgs, InputArgs, ModelArgs, modalities, parse_batch};
+use crate::args::{ComputeArgs, InputArgs, ModelArgs, WeightsArgs, modalities, parse_batch};
 use crate::input::{Accept, InputFile, all_tokens};
 use crate::job::{self, Job, ShardArgs};
 use crate::model_source::{self, Need};
@@ -60,6 +60,8 @@ pub struct Args {
     /// content as models are trained
     #[arg(long, value_enum, default_value_t = Attention::Reference)]
     decoder_attention: Attention,
+    #[command(flatten)]
+    weights: WeightsArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Print the report as JSON
@@ -168,9 +170,11 @@ impl<'a, R: Send> Asked<'a, R> {
             Attention::Reference => DecoderAttention::Reference,
             Attention::Content => DecoderAttention::Content,
         };
-        let aion = Aion::open(&model.folder, device)?.with_decoder_attention(attention);
+        let aion = Aion::open(&model.folder, device, args.weights.narrow())?;
+        let aion = aion.with_decoder_attention(attention);
         check_targets(&aion, targets)?;
         let mut provenance = Provenance::new(&model, &args.compute.machine);
+        provenance.note("aion.weights".to_owned(), args.weights.name());
         let mut record = Record::default();
         record.uses_transformer();
         record.holds(targets.iter().copied());
@@ -228,6 +232,7 @@ fn options(args: &Args) -> BTreeMap<String, String> {
         ("target", args.target.join(",")),
         ("form", form),
         ("decoder-attention", attention),
+        ("weights", args.weights.name()),
     ];
     options.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -252,6 +252,37 @@ fn shards_are_an_output_and_an_input() {
 }
 
 #[test]
+fn weights_can_be_kept_in_fewer_bits() {
+    let scratch = Scratch::new();
+    let (model, input) = (model("full"), photometry(&scratch));
+    let run = |weights: &str| {
+        let output = scratch.path(&format!("{weights}.safetensors"));
+        let more = ["--weights", weights, "--pool", "mean"];
+        scratch
+            .verb("embed", (&model, &input, &output), &more)
+            .success();
+        assert_eq!(metadata(&output, "aion.weights").as_deref(), Some(weights));
+        read(&output, "embedding").expect("means").values
+    };
+    let exact = run("f32");
+    // The cases' weights were rounded so when they were made.
+    assert_eq!(run("bf16"), exact);
+    let rounded = run("int8");
+    let largest = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let pairs = rounded.iter().zip(&exact);
+    let off = pairs.fold(0.0f32, |most, (found, exact)| {
+        most.max((found - exact).abs())
+    });
+    assert!(off > 0.0 && off < 0.05 * largest, "{off} of {largest}");
+    let output = scratch.path("logits.safetensors");
+    let more = ["--weights", "int8", "--target", "tok_z", "--logits"];
+    scratch
+        .verb("predict", (&model, &input, &output), &more)
+        .success();
+    assert_eq!(metadata(&output, "aion.weights").as_deref(), Some("int8"));
+}
+
+#[test]
 fn benchmarks_give_rows() {
     let scratch = Scratch::new();
     let model = model("full").display().to_string();

@@ -61,7 +61,7 @@ fn trained(
         let product = Product {
             left: normed.left(),
             rows: count,
-            right: Right::Weight(weight.values(), weight.dims()),
+            right: Right::Weight(weight.values().into(), weight.dims()),
             finish: Finish::default(),
         };
         product.matrix()
@@ -71,7 +71,7 @@ fn trained(
     let product = Product {
         left: Matrix::new(&gates, hidden),
         rows: count,
-        right: Right::Weight(down.values(), shape_down),
+        right: Right::Weight(down.values().into(), shape_down),
         finish: Finish {
             rest: Some((normed.plain(), dim)),
             ..Finish::default()

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use super::LayerNorm;
 use super::normed::normed_affine;
+use super::weight::WeightMatrix;
 use crate::activation::Activation;
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::init::Init;
@@ -18,7 +19,7 @@ use crate::weights::Weights;
 /// `y = x Wᵀ + b`, the weight stored `(outputs, inputs)`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    weight: Param<Tensor<2>>,
+    weight: WeightMatrix,
     bias: Option<Param<Tensor<1>>>,
 }
 
@@ -26,7 +27,7 @@ impl Linear {
     /// Reads `weight` and, if asked, `bias`.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize, bias: bool, init: Init) -> Self {
         Linear {
-            weight: weights.param("weight", [outputs, inputs], init),
+            weight: WeightMatrix::new(weights, [outputs, inputs], init),
             bias: bias.then(|| weights.param("bias", [outputs], Init::Constant(0.0))),
         }
     }
@@ -35,7 +36,7 @@ impl Linear {
     #[cfg(test)]
     pub(super) fn of(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
         Linear {
-            weight: Param::initialized(burn::module::ParamId::new(), weight),
+            weight: WeightMatrix::of(weight),
             bias: bias.map(|bias| Param::initialized(burn::module::ParamId::new(), bias)),
         }
     }
@@ -43,7 +44,15 @@ impl Linear {
     /// # Shapes
     /// `(…, inputs)` → `(…, outputs)`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        affine(input, self.weight.val(), self.bias())
+        by_rows(input, |rows| {
+            let host = HostTensor::of(&rows);
+            let [count, inputs] = rows.dims();
+            let fused = host.and_then(|host| {
+                let left = Matrix::new(host.values(), inputs);
+                self.on_host(left, count, Finish::default())
+            });
+            fused.unwrap_or_else(|| affine(rows, self.weight.val(), self.bias()))
+        })
     }
 
     /// Only the outputs `outputs`, at their share of the cost.
@@ -55,7 +64,7 @@ impl Linear {
         input: Tensor<D>,
         outputs: Range<usize>,
     ) -> Tensor<D> {
-        let weight = self.weight.val().slice([outputs.clone()]);
+        let weight = self.weight.rows(outputs.clone());
         let bias = self.bias().map(|bias| bias.slice([outputs]));
         affine(input, weight, bias)
     }
@@ -106,8 +115,8 @@ impl Linear {
 
     /// `None` where parameters are elsewhere or want a gradient.
     fn on_host(&self, left: impl Left, rows: usize, finish: Finish<'_>) -> Option<Tensor<2>> {
-        let weight = HostTensor::of(&self.weight.val())?;
-        let [outputs, inputs] = weight.dims();
+        let weight = self.weight.on_host()?;
+        let shape @ [outputs, _] = weight.shape();
         let bias = match &self.bias {
             Some(bias) => Some(HostTensor::of(&bias.val())?),
             None => None,
@@ -119,7 +128,7 @@ impl Linear {
         let product = Product {
             left,
             rows,
-            right: Right::Weight(weight.values(), [outputs, inputs]),
+            right: Right::Weight(weight.stored(), shape),
             finish,
         };
         Some(from_host(product.matrix(), [rows, outputs]))
@@ -157,13 +166,13 @@ fn gated_on_host(
     if maps.iter().any(|map| map.bias.is_some()) {
         return None;
     }
-    let [first, second] = maps.map(|map| HostTensor::of(&map.weight.val()));
+    let [first, second] = maps.map(|map| map.weight.on_host());
     let (first, second) = (first?, second?);
-    let shape @ [outputs, _] = first.dims();
+    let shape @ [outputs, _] = first.shape();
     let product = Product {
         left,
         rows,
-        right: Right::Pair([first.values(), second.values()], shape),
+        right: Right::Pair([first.stored(), second.stored()], shape),
         finish: Finish {
             activation,
             gated: true,
@@ -182,17 +191,25 @@ pub fn affine<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
+    by_rows(input, |rows| {
+        let inputs = Inputs::of([
+            Input::of(&rows),
+            Input::of(&weight),
+            Input::optional(bias.as_ref()),
+        ]);
+        let output = inputs.map(product);
+        output.unwrap_or_else(|| composed(rows, weight, bias))
+    })
+}
+
+/// A map of the last axis as one of rows: all other axes are one.
+fn by_rows<const D: usize>(
+    input: Tensor<D>,
+    map: impl FnOnce(Tensor<2>) -> Tensor<2>,
+) -> Tensor<D> {
     let mut dims = input.dims();
-    let inputs = dims[D - 1];
     let rows: usize = dims[..D - 1].iter().product();
-    let flat: Tensor<2> = input.reshape([rows, inputs]);
-    let inputs = Inputs::of([
-        Input::of(&flat),
-        Input::of(&weight),
-        Input::optional(bias.as_ref()),
-    ]);
-    let output = inputs.map(product);
-    let output = output.unwrap_or_else(|| composed(flat, weight, bias));
+    let output = map(input.reshape([rows, dims[D - 1]]));
     dims[D - 1] = output.dims()[1];
     output.reshape(dims)
 }
@@ -212,7 +229,7 @@ fn product(factors: Inputs<3>) -> Tensor<2> {
     let product = Product {
         left: Matrix::new(input.values(), inputs),
         rows,
-        right: Right::Weight(weight.values(), shape),
+        right: Right::Weight(weight.values().into(), shape),
         finish: Finish {
             bias: bias.optional_values(),
             ..Finish::default()

@@ -2,14 +2,17 @@
 
 mod conv;
 mod convnext;
+mod embedding;
 mod gate;
 mod gated;
 mod linear;
 mod norm;
 mod normed;
+mod weight;
 
 pub use conv::{Conv2d, ConvTranspose2d, convolve_with};
 pub use convnext::ConvNextBlock;
+pub use embedding::Embedding;
 pub use gate::SqueezeExcite;
 pub use gated::gated_mlp;
 pub use linear::{Linear, affine};

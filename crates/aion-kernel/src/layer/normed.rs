@@ -80,7 +80,7 @@ pub(super) fn normed_affine(
     let product = Product {
         left: normed.left(),
         rows,
-        right: Right::Weight(weight.values(), shape),
+        right: Right::Weight(weight.values().into(), shape),
         finish: Finish {
             bias: bias.optional_values(),
             ..Finish::default()

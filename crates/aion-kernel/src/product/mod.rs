@@ -23,7 +23,7 @@ pub(crate) use left::{Left, Matrix, Normalized, Scaled, Transposed};
 pub(crate) use panels::{Panels, Rows};
 use part::Part;
 pub(crate) use part::multiply;
-pub(crate) use right::Right;
+pub(crate) use right::{Right, Stored};
 pub(crate) use transpose::transpose;
 
 /// Rows that one task packs at a time: with the depth of a slab they fill half of an outer cache.
@@ -340,12 +340,12 @@ mod tests {
                 let (right, panels) = match gated {
                     false => {
                         let panels = Panels::new(&pair[0], turned, [1, depth]);
-                        (Right::Weight(&pair[0], shape), panels)
+                        (Right::Weight(Stored::Full(&pair[0]), shape), panels)
                     }
                     true => {
                         let pair = [pair[0].as_slice(), pair[1].as_slice()];
                         let panels = Panels::paired(pair, turned, [1, depth]);
-                        (Right::Pair(pair, shape), panels)
+                        (Right::Pair(pair.map(Stored::Full), shape), panels)
                     }
                 };
                 let finish = Finish {

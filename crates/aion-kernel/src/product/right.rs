@@ -6,7 +6,44 @@ use pulp::Simd;
 
 use super::Panels;
 use super::transpose::transpose;
+use crate::narrow::NarrowMatrix;
 use crate::simd::{TileShape, VECTORS};
+
+/// A weight `(outputs, inputs)` as it stands in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    /// In single precision.
+    Full(&'a [f32]),
+    /// In fewer bits, widened while they are packed.
+    Narrow(&'a NarrowMatrix),
+}
+
+impl<'a> From<&'a [f32]> for Stored<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Stored::Full(values)
+    }
+}
+
+impl Stored<'_> {
+    /// Columns `depths` of some rows, each of `inputs` columns, to places `width` apart.
+    #[inline(always)]
+    fn transpose<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        inputs: usize,
+        depths: Range<usize>,
+        to: &mut [f32],
+        width: usize,
+    ) {
+        match self {
+            Stored::Full(values) => {
+                let from = &values[rows.start * inputs..rows.end * inputs];
+                transpose::<S>(from, inputs, depths, to, width);
+            }
+            Stored::Narrow(matrix) => matrix.transpose(rows, depths, to, width),
+        }
+    }
+}
 
 /// The right factor of a product.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +54,9 @@ pub(crate) enum Right<'a> {
     Plain(&'a [f32], [usize; 2]),
     /// The transpose of a weight `(outputs, inputs)`, packed some panels at a time while it is used:
     /// little work beside that of many rows, and the weight does not stand in memory twice.
-    Weight(&'a [f32], [usize; 2]),
+    Weight(Stored<'a>, [usize; 2]),
     /// The same of two weights: the first half of a panel's columns is of the first.
-    Pair([&'a [f32]; 2], [usize; 2]),
+    Pair([Stored<'a>; 2], [usize; 2]),
 }
 
 impl Right<'_> {
@@ -82,16 +119,16 @@ impl Right<'_> {
                 }
                 return;
             }
-            Right::Weight(weight, shape) => (&[*weight] as &[&[f32]], *shape),
-            Right::Pair(pair, shape) => (pair as &[&[f32]], *shape),
+            Right::Weight(weight, shape) => (std::slice::from_ref(weight), *shape),
+            Right::Pair(pair, shape) => (pair.as_slice(), *shape),
         };
         let share = width / weights.len();
         for (panel, to) in panels.zip(to.chunks_exact_mut(depths.len() * width)) {
             for (part, weight) in weights.iter().enumerate() {
                 let first = panel * share;
                 let rows = first..(first + share).min(outputs);
-                let from = &weight[rows.start * inputs..rows.end * inputs];
-                transpose::<S>(from, inputs, depths.clone(), &mut to[part * share..], width);
+                let to = &mut to[part * share..];
+                weight.transpose::<S>(rows, inputs, depths.clone(), to, width);
             }
         }
     }

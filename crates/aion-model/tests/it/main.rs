@@ -4,4 +4,5 @@ mod agreement;
 mod batch;
 mod case;
 mod files;
+mod narrow;
 mod training;

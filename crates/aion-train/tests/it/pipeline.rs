@@ -127,7 +127,7 @@ fn a_checkpoint_is_made_from_nothing() {
             );
         }
     }
-    let aion = Aion::open(&folder.path().join("model"), &Device::flex()).expect("complete");
+    let aion = Aion::open(&folder.path().join("model"), &Device::flex(), None).expect("complete");
     let mut object = Sky::new(3).object(1).object;
     object.measurements.retain(|id, _| aion.codecs.has(*id));
     let tokens = aion.tokenize(&[object]).expect("codecs").remove(0);

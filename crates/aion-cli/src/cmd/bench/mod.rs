@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use serde::Serialize;
 
-use crate::args::{MachineArgs, parse_batch};
+use crate::args::{MachineArgs, WeightsArgs, parse_batch};
 use crate::failure::usage;
 use crate::summary;
 use setting::Setting;
@@ -47,6 +47,8 @@ pub struct Args {
     /// Call the one operation of --only when told to, a line on standard input each time
     #[arg(long, requires = "only")]
     turns: bool,
+    #[command(flatten)]
+    weights: WeightsArgs,
     #[command(flatten)]
     machine: MachineArgs,
     /// Print rows as JSON
@@ -138,6 +140,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         model: args.model,
         batch: args.batch,
         tokens: args.tokens,
+        narrow: args.weights.narrow(),
         seed: args.machine.seed,
     };
     let mut rows = Vec::new();

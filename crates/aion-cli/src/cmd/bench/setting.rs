@@ -6,7 +6,7 @@ use aion_codec::image::{ImageCodec, ImageConfig};
 use aion_codec::spectrum::{SpectrumCodec, SpectrumConfig};
 use aion_codec::{Codec, CodecSet};
 use aion_data::{Image, Kind, ModalityId, ObjectTokens, Spectrum, Survey};
-use aion_kernel::Weights;
+use aion_kernel::{Narrow, Weights};
 use aion_model::{Checkpoint, Preset, Transformer, Visible, VisibleTokens};
 use burn::tensor::Device;
 use rand::{Rng, SeedableRng};
@@ -42,6 +42,8 @@ pub(super) struct Setting {
     /// Tokens of an object, where an operation can choose.
     pub tokens: Option<usize>,
     pub seed: u64,
+    /// What the transformer's matrices are kept in, where not in single precision.
+    pub narrow: Option<Narrow>,
     pub device: Device,
 }
 
@@ -97,7 +99,7 @@ impl Setting {
 
     pub(super) fn transformer(&self) -> anyhow::Result<Transformer> {
         let checkpoint = match &self.model {
-            Some(folder) => Checkpoint::open(folder, &self.device)?,
+            Some(folder) => Checkpoint::open_narrowed(folder, &self.device, self.narrow)?,
             None => self.base(None)?,
         };
         Ok(checkpoint.transformer)
@@ -109,7 +111,8 @@ impl Setting {
         if let Some(depth) = depth {
             (config.encoder_depth, config.decoder_depth) = (depth, depth);
         }
-        Ok(Checkpoint::seeded(&config, self.seed, &self.device)?)
+        let weights = Weights::seeded(self.seed, &self.device).narrowed(self.narrow)?;
+        Ok(Checkpoint::of(&config, &weights)?)
     }
 
     pub(super) fn tokens(&self, id: ModalityId, random: &mut ChaCha8Rng) -> Vec<u16> {

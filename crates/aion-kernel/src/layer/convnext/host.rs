@@ -149,7 +149,7 @@ impl<'a> Block<'a> {
         let product = Product {
             left: Matrix::new(normal, self.dim()),
             rows: self.length,
-            right: Right::Weight(self.expand, [self.hidden(), self.dim()]),
+            right: Right::Weight(self.expand.into(), [self.hidden(), self.dim()]),
             finish: Finish {
                 bias: Some(self.expand_bias),
                 activation,
@@ -166,7 +166,7 @@ impl<'a> Block<'a> {
         let product = Product {
             left: Scaled::new(hidden, [&factors, beta]),
             rows: self.length,
-            right: Right::Weight(self.contract, [self.dim(), self.hidden()]),
+            right: Right::Weight(self.contract.into(), [self.dim(), self.hidden()]),
             finish: Finish {
                 bias: Some(self.contract_bias),
                 rest: Some((input, self.dim())),
