@@ -17,51 +17,49 @@ from processes import Skip, run_child
 
 HERE = Path(__file__).resolve().parent
 FORMATS = ["f32", "f16", "bf16", "int8"]
+TOKENS = "tokens.safetensors"
 REDSHIFT, SPECTRUM = "tok_z", "tok_spectrum_sdss"
-TYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U16": np.uint16, "U8": np.uint8}
+TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
 
 
 def tensors(path):
-    """The arrays of a safetensors file, by name."""
+    """The numbers of a safetensors file, by name."""
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = file.read()
-    header.pop("__metadata__", None)
     arrays = {}
     for name, info in header.items():
-        start, end = info["data_offsets"]
-        array = np.frombuffer(data[start:end], TYPES[info["dtype"]])
-        arrays[name] = array.reshape(info["shape"])
+        if info.get("dtype") in TYPES:
+            start, end = info["data_offsets"]
+            arrays[name] = np.frombuffer(data[start:end], TYPES[info["dtype"]]).reshape(info["shape"])
     return arrays
 
 
-class Model:
-    """A checkpoint, and the tokens that it is asked about."""
+def ask(args, scratch, verb, weights, *options):
+    """What a command says about the tokens."""
+    output = scratch / "answer.safetensors"
+    files = ["--model", args.model, "--input", scratch / TOKENS, "--output", output]
+    run_child("aion", [args.aion, verb, *files, "--weights", weights, "--threads", args.threads, *options])
+    return tensors(output)
 
-    def __init__(self, args, folder, scratch):
-        self.args, self.folder, self.scratch = args, folder, scratch
-        self.tokens = scratch / "tokens.safetensors"
 
-    def ask(self, verb, weights, *options):
-        output = self.scratch / "answer.safetensors"
-        command = [verb, "--model", self.folder, "--input", self.tokens, "--output", output, "--weights", weights]
-        run_child("aion", [self.args.aion, *command, *options, "--threads", self.args.threads])
-        return tensors(output)
+def answers(args, scratch, weights):
+    """Mean states of each object, redshifts from spectra, and logits of spectra from redshifts where there are some."""
+    embedding = ask(args, scratch, "embed", weights, "--pool", "mean")["embedding"]
+    redshift = ask(args, scratch, "predict", weights, "--target", REDSHIFT, "--without", REDSHIFT)
+    hidden = ["--target", SPECTRUM, "--without", SPECTRUM, "--logits", "--on-error", "skip"]
+    return embedding, redshift, ask(args, scratch, "predict", weights, *hidden)[SPECTRUM]
 
-    def answers(self, weights):
-        """Mean states of each object, logits of redshifts from spectra and of spectra from redshifts."""
-        embedding = self.ask("embed", weights, "--pool", "mean")["embedding"]
-        redshift = self.ask("predict", weights, "--target", REDSHIFT, "--without", REDSHIFT)
-        spectrum = self.ask("predict", weights, "--target", SPECTRUM, "--without", SPECTRUM, "--logits")[SPECTRUM]
-        return embedding, redshift, spectrum
 
-    def table(self):
-        """Answers of each format beside those of f32."""
-        truth = tensors(self.tokens)
-        exact = self.answers("f32")
-        for weights in FORMATS:
-            found = exact if weights == "f32" else self.answers(weights)
-            yield {"weights": weights} | compare(found, exact, truth)
+def accuracy(args, scratch):
+    """Answers of each format beside those of f32."""
+    files = ["--model", args.codecs, "--input", *args.spectra, "--output", scratch / TOKENS]
+    run_child("aion", [args.aion, "tokenize", *files, "--on-error", "skip", "--threads", args.threads])
+    truth = tensors(scratch / TOKENS)
+    exact = answers(args, scratch, "f32")
+    for weights in FORMATS:
+        found = exact if weights == "f32" else answers(args, scratch, weights)
+        yield {"weights": weights} | compare(found, exact, truth)
 
 
 def compare(found, exact, truth):
@@ -69,18 +67,18 @@ def compare(found, exact, truth):
     (states, redshift, spectrum), (exact_states, exact_redshift, exact_spectrum) = found, exact
     norms = np.linalg.norm(exact_states, axis=1)
     off = np.linalg.norm(states - exact_states, axis=1) / norms
-    cosine = (states * exact_states).sum(1) / norms / np.linalg.norm(states, axis=1)
-    z = redshift[f"{REDSHIFT}/mean"] - exact_redshift[f"{REDSHIFT}/mean"]
-    probabilities = redshift[f"{REDSHIFT}/probabilities"].reshape(len(states), 1, -1)
-    spectra = log_softmax(spectrum)
-    changed = spectra.argmax(-1) != exact_spectrum.argmax(-1)
+    cosine = (states.astype(float) * exact_states).sum(1) / norms / np.linalg.norm(states, axis=1)
+    name = f"{REDSHIFT}/mean"
+    known = truth[REDSHIFT][:, 0] >= 0
+    bins = redshift[f"{REDSHIFT}/probabilities"][known][:, None]
+    changed = spectrum.argmax(-1) != exact_spectrum.argmax(-1)
     return {
-        "embedding_error": float(np.sqrt((off**2).mean())),
-        "1 - cosine": float(1 - cosine.min()),
-        "z_changed": float(np.abs(z).mean()),
-        "z_nats": cross_entropy(np.log(probabilities), truth[REDSHIFT]),
-        "spectrum_tokens_changed": float(changed.mean()),
-        "spectrum_nats": cross_entropy(spectra, truth[SPECTRUM]),
+        "embedding off": float(np.sqrt((off**2).mean())),
+        "1 - least cosine": float(1 - cosine.min()),
+        "mean z off": float(np.abs(redshift[name] - exact_redshift[name]).mean()),
+        "z, nats": cross_entropy(np.log(bins), truth[REDSHIFT][known]),
+        "likeliest spectrum tokens changed": float(changed.mean()),
+        "spectrum, nats": cross_entropy(log_softmax(spectrum), truth[SPECTRUM][known]),
     }
 
 
@@ -90,18 +88,17 @@ def log_softmax(logits):
 
 
 def cross_entropy(log_probabilities, tokens):
-    """Nats a token."""
-    tokens = tokens.reshape(log_probabilities.shape[:2])[..., None].astype(int)
-    return float(-np.take_along_axis(log_probabilities, tokens, -1).mean())
+    """Nats a token, `(objects, tokens)`."""
+    return float(-np.take_along_axis(log_probabilities, tokens[..., None], -1).mean())
 
 
-def cost(args, folder, operation):
+def cost(args, operation):
     """Median seconds of a call, and peak memory, of each format in alternating processes."""
     seconds, peaks = {weights: [] for weights in FORMATS}, {}
     for _ in range(args.runs):
         for weights in FORMATS:
-            flags = ["--model", folder, "--only", operation, "--weights", weights, "--threads", args.threads, "--json"]
-            child = run_child("aion", [args.aion, "bench", *flags])
+            flags = ["--model", args.model, "--only", operation, "--threads", args.threads, "--json"]
+            child = run_child("aion", [args.aion, "bench", *flags, "--weights", weights])
             seconds[weights].append(json.loads(child.stdout)[0]["seconds"])
             peaks[weights] = max(peaks.get(weights, 0), child.peak_mb)
     for weights in FORMATS:
@@ -114,14 +111,14 @@ def cost(args, folder, operation):
 
 
 def show(rows):
-    rows = list(rows)
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|---" * len(rows[0]) + "|")
-    for row in rows:
-        cells = (f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values())
-        print("| " + " | ".join(cells) + " |")
+    """Prints rows as a table."""
+    for place, row in enumerate(rows):
+        if place == 0:
+            print("| " + " | ".join(row) + " |")
+            print("|---" * len(row) + "|")
+        cells = (f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row.values())
+        print("| " + " | ".join(cells) + " |", flush=True)
     print()
-    return rows
 
 
 def main():
@@ -135,14 +132,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            model = Model(args, args.model, Path(folder))
-            if args.spectra:
-                command = ["tokenize", "--model", args.codecs, "--input", *args.spectra, "--output", model.tokens]
-                run_child("aion", [args.aion, *command, "--on-error", "skip", "--threads", args.threads])
-                show(model.table())
+        if args.spectra:
+            with tempfile.TemporaryDirectory() as scratch:
+                show(accuracy(args, Path(scratch)))
         for operation in args.cost:
-            show(cost(args, args.model, operation))
+            show(cost(args, operation))
     except Skip as reason:
         print(f"cannot measure: {reason}", file=sys.stderr)
         return 2

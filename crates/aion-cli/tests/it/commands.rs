@@ -268,11 +268,9 @@ fn weights_can_be_kept_in_fewer_bits() {
     // The cases' weights were rounded so when they were made.
     assert_eq!(run("bf16"), exact);
     let rounded = run("int8");
-    let largest = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-    let pairs = rounded.iter().zip(&exact);
-    let off = pairs.fold(0.0f32, |most, (found, exact)| {
-        most.max((found - exact).abs())
-    });
+    let largest = exact.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+    let differences = rounded.iter().zip(&exact).map(|(r, e)| (r - e).abs());
+    let off = differences.fold(0.0, f64::max);
     assert!(off > 0.0 && off < 0.05 * largest, "{off} of {largest}");
     let output = scratch.path("logits.safetensors");
     let more = ["--weights", "int8", "--target", "tok_z", "--logits"];
