@@ -120,8 +120,9 @@ impl Weights {
     /// # Errors
     /// A format is given, and the device is another or records gradients.
     pub fn narrowed(self, narrow: Option<Narrow>) -> Result<Self, WeightsError> {
+        let device = &self.shared.device;
         match narrow {
-            Some(format) if self.shared.device != Device::flex() => {
+            Some(format) if device.is_autodiff() || *device != Device::flex() => {
                 Err(WeightsError::Narrow { format })
             }
             _ => Ok(Weights { narrow, ..self }),
