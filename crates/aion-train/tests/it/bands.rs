@@ -163,8 +163,8 @@ fn the_transformer_gains_the_survey_and_keeps_its_answers() {
 
     let device = Device::flex();
     let (before, after) = (
-        Aion::open(&base, &device).expect("opens"),
-        Aion::open(&folder, &device).expect("opens"),
+        Aion::open(&base, &device, None).expect("opens"),
+        Aion::open(&folder, &device, None).expect("opens"),
     );
     let id = ModalityId::from_key("tok_image_swift").expect("known by now");
     let redshift = ModalityId::from_key("tok_z").expect("a key");
