@@ -150,18 +150,32 @@ pub struct ComputeArgs {
 /// The machine and the seed.
 #[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
-    /// Processor: cpu, wgpu[:INDEX] or cuda[:INDEX]
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceName,
-    /// Threads on the CPU; all of its cores by default
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub processor: ProcessorArgs,
     /// Seed of everything random
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 
 impl MachineArgs {
+    /// Sets the number of threads and opens the device.
+    pub fn start(&self) -> anyhow::Result<Device> {
+        self.processor.start()
+    }
+}
+
+/// The machine, for commands whose seed a run file gives.
+#[derive(Debug, Clone, Args)]
+pub struct ProcessorArgs {
+    /// Processor: cpu, wgpu[:INDEX] or cuda[:INDEX]
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceName,
+    /// Threads on the CPU; all of its cores by default
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl ProcessorArgs {
     /// Sets the number of threads and opens the device.
     pub fn start(&self) -> anyhow::Result<Device> {
         use_threads(self.threads)?;

@@ -73,7 +73,7 @@ impl Provenance {
             put("revision", revision.clone());
         }
         put("version", env!("CARGO_PKG_VERSION").to_owned());
-        put("device", machine.device.to_string());
+        put("device", machine.processor.device.to_string());
         put("seed", machine.seed.to_string());
         put("command", command());
         Provenance {

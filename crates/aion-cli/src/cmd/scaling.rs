@@ -8,7 +8,7 @@ use aion_train::scaling::{Analysis, Estimate, Ladder, Outcome, Study, StudyEvent
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::args::MachineArgs;
+use crate::args::ProcessorArgs;
 use crate::failure::{Stopped, usage};
 use crate::interrupt::Interrupt;
 use crate::report::scaling_figure;
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: MachineArgs,
+    processor: ProcessorArgs,
 }
 
 /// Objects that become tokens between two lines of progress; a multiple of those done at once.
@@ -104,7 +104,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn train(args: &Args, ladder: &Ladder) -> anyhow::Result<Study> {
-    let device = args.machine.start()?;
+    let device = args.processor.start()?;
     let interrupt = Interrupt::listen()?;
     let stop = interrupt.flag();
     Ok(run_study(ladder, &device, args.resume, &mut show, stop)?)

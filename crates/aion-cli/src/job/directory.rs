@@ -108,7 +108,7 @@ fn plan<R>(run: &Run<'_, R>, provenance: &mut Provenance) -> anyhow::Result<Plan
     put("without", job.input.without.join(","));
     put("on-error", format!("{:?}", job.input.on_error));
     put("batch", job.compute.batch.to_string());
-    put("device", job.compute.machine.device.to_string());
+    put("device", job.compute.machine.processor.device.to_string());
     put("seed", job.compute.machine.seed.to_string());
     put("hats", format!("{:?}", job.hats));
     put("floats", format!("{:?}", job.floats));

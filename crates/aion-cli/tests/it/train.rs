@@ -232,6 +232,22 @@ fn everything_goes_into_the_output_folder_and_is_a_codec() {
 }
 
 #[test]
+fn the_seed_of_the_command_line_counts() {
+    let scratch = Scratch::new();
+    let run = run_file(&scratch, "steps = 24", "steps = 3");
+    let train = |name: &str, more: &[&str]| {
+        let output = scratch.path(name);
+        scratch.aion(arguments(&run, &output, more)).success();
+        result(&output)
+    };
+    let own = train("own", &[]);
+    assert!(own == train("same", &["--seed", "3"]));
+    assert!(own != train("other", &["--seed", "4"]));
+    let resumed = arguments(&run, &scratch.path("other"), &["--resume"]);
+    scratch.aion(resumed).refused(&["`run.seed` is 3, was 4"]);
+}
+
+#[test]
 fn wrong_run_files_name_their_key() {
     let scratch = Scratch::new();
     for (from, to, named) in [

@@ -11,7 +11,7 @@ use aion_train::{RunConfig, Summary, log, run as train};
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::args::MachineArgs;
+use crate::args::ProcessorArgs;
 use crate::failure::{Stopped, usage};
 use crate::interrupt::Interrupt;
 use crate::report::codec;
@@ -62,8 +62,12 @@ pub struct Args {
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
+    /// Seed of first weights, order and masks, instead of the run file's `run.seed`; a resumed run needs
+    /// the seed that it began with
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub processor: ProcessorArgs,
 }
 
 /// What a run file trains.
@@ -83,7 +87,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return plot_only(&args);
     }
     let config = read(&args)?;
-    let device = args.machine.start()?;
+    let device = args.processor.start()?;
     if args.report {
         let found = of_newest(&config, &device)?;
         return codec::show(&found, &config.run.output, args.json);
@@ -124,7 +128,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// The run file, and whether it is one of what was asked for.
 fn read(args: &Args) -> anyhow::Result<RunConfig> {
-    let config = RunConfig::read(&args.run)?;
+    let mut config = RunConfig::read(&args.run)?;
+    config.run.seed = args.seed.unwrap_or(config.run.seed);
     let path = args.run.display();
     let other = match (args.what, config.codec.is_some()) {
         (What::Codec, false) => Some("model"),
