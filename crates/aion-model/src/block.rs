@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use crate::attention::{CrossAttention, SelfAttention};
 use crate::config::ModelConfig;
 use crate::mlp::Mlp;
+use crate::target_attention::TargetAttention;
 
 /// Epsilon of every layer normalisation of the transformer, which checkpoints do not store.
 pub(crate) const NORM_EPSILON: f64 = 1e-6;
@@ -49,15 +50,6 @@ impl EncoderBlock {
     }
 }
 
-/// Which decoder rows a decoder row attends to.
-#[derive(Debug, Clone)]
-pub(crate) enum TargetAttention {
-    /// Equal weight on all rows of these groups.
-    Uniform(Segments),
-    /// Softmax attention within these groups, possibly causal.
-    Softmax(Segments, bool),
-}
-
 /// Self-attention, attention to the encoder's rows, and a feed-forward layer.
 #[derive(Module, Debug)]
 pub(crate) struct DecoderBlock {
@@ -92,11 +84,7 @@ impl DecoderBlock {
         attention: &TargetAttention,
         objects: (&Segments, &Segments),
     ) -> Tensor<2> {
-        let (own, norm) = (&self.self_attn, &self.norm1);
-        let rows = match attention {
-            TargetAttention::Uniform(groups) => own.forward_uniform(rows, norm, groups),
-            TargetAttention::Softmax(groups, causal) => own.forward(rows, norm, groups, *causal),
-        };
+        let rows = attention.forward(&self.self_attn, &self.norm1, rows);
         let norms = [&self.query_norm, &self.context_norm];
         let rows = self.cross_attn.forward(rows, context, norms, objects);
         self.mlp.forward(rows, &self.norm2)

@@ -2,7 +2,8 @@
 //!
 //! A token's row is its entry in the modality's table; its place is a fixed sine-cosine position
 //! code plus one vector a modality. The decoder is asked with a mask row at each place and answers
-//! through one matrix a modality (paper, section 4.1; Mizrahi et al. 2023).
+//! through one matrix a modality; of a sequence it is told the token before instead (paper, section 4.1;
+//! Mizrahi et al. 2023).
 
 use std::collections::BTreeMap;
 
@@ -58,7 +59,7 @@ struct InputEmbedding {
 struct OutputEmbedding {
     #[module(skip)]
     id: ModalityId,
-    /// For generating sequences; kept so that a saved checkpoint is whole.
+    /// What a sequence's questions follow; of grids kept so that a saved checkpoint is whole.
     tokens: Embedding,
     place: Place,
     to_logits: Linear,
@@ -166,6 +167,27 @@ impl Embeddings {
             .iter()
             .filter_map(|(id, tokens)| Some(self.input(*id)?.tokens.forward(tokens)));
         arrange(readings, layout, registers)
+    }
+
+    /// What the decoder is told at each question, in the order of `layout`: of a sequence the token that the
+    /// question follows, else only `mask`. `counts` are numbers of questions, `tokens` those of sequences.
+    ///
+    /// # Shapes
+    /// mask `(1, dim)` → `(rows, dim)`
+    pub(crate) fn told_rows(
+        &self,
+        mask: &Tensor<2>,
+        counts: &BTreeMap<ModalityId, usize>,
+        tokens: &BTreeMap<ModalityId, Vec<i64>>,
+        layout: &Layout,
+    ) -> Tensor<2> {
+        let readings = counts.iter().filter_map(|(id, count)| {
+            let Some(tokens) = tokens.get(id) else {
+                return Some(mask.clone().expand([*count, mask.dims()[1]]));
+            };
+            Some(self.output(*id)?.tokens.forward(tokens))
+        });
+        arrange(readings, layout, None)
     }
 
     /// Position code plus modality vector, in the order of `layout`, after `registers`.

@@ -74,6 +74,12 @@ pub enum ModelError {
         /// The modality asked for.
         modality: ModalityId,
     },
+    /// Tokens of a grid follow none: they are asked for by their positions.
+    #[error("`{modality}` is a grid, whose tokens have positions and no order")]
+    GridTarget {
+        /// The modality asked for.
+        modality: ModalityId,
+    },
     /// A token beyond the vocabulary.
     #[error(
         "object {object}: `{modality}` has token {token} at position {position}, outside its vocabulary of {vocabulary}"

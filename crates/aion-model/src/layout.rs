@@ -72,11 +72,6 @@ impl Layout {
         &self.objects
     }
 
-    /// Rows of each group, as segments of their own.
-    pub(crate) fn modalities(&self) -> Segments {
-        Segments::new(self.groups.iter().map(|group| group.rows.len()).collect())
-    }
-
     /// Groups of one modality, in object order.
     pub fn of(&self, modality: ModalityId) -> impl Iterator<Item = &Group> {
         self.groups

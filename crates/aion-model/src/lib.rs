@@ -18,6 +18,8 @@ pub mod layout;
 pub mod loss;
 mod mlp;
 pub mod predict;
+pub mod sequence;
+mod target_attention;
 pub mod transformer;
 pub mod visible;
 
@@ -31,4 +33,4 @@ pub use layout::{Group, Layout};
 pub use loss::Loss;
 pub use predict::{Distribution, Prediction};
 pub use transformer::{Decoded, DecoderAttention, Encoded, Transformer};
-pub use visible::{Targets, Visible, VisibleTokens, show_all};
+pub use visible::{Target, Targets, Visible, VisibleTokens, show_all};

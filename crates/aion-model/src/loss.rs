@@ -10,7 +10,7 @@ use crate::embedding::is_ordered;
 use crate::error::ModelError;
 use crate::layout::indices;
 use crate::transformer::Transformer;
-use crate::visible::{Targets, VisibleTokens, check_tokens};
+use crate::visible::{Target, Targets, Visible, VisibleTokens, check_tokens};
 
 /// A batch's loss.
 #[derive(Debug, Clone)]
@@ -27,7 +27,8 @@ pub struct Loss {
 }
 
 impl Transformer {
-    /// Cross-entropy of the target tokens, given those shown. Each object has a pair of both.
+    /// Cross-entropy of the target tokens, given those shown. Each object has a pair of both. Of a sequence the
+    /// first token is given, and each other one follows from those before it.
     ///
     /// # Errors
     /// See [`Transformer::encode_visible`] and [`Transformer::decode`]; and a target's token is
@@ -43,11 +44,12 @@ impl Transformer {
             }
         }
         let encoded = self.encode_visible(shown)?;
-        let questions: Vec<Targets> = hidden.iter().map(positions).collect();
+        let questions: Vec<Targets> = hidden.iter().map(questions).collect();
         let decoded = self.decode(&encoded, &questions)?;
         let mut answers: BTreeMap<ModalityId, Vec<i64>> = BTreeMap::new();
         for (modality, tokens) in hidden.iter().flatten() {
-            let tokens = tokens.tokens.iter().map(|token| i64::from(*token));
+            let (_, tokens) = ask(*modality, tokens);
+            let tokens = tokens.iter().map(|token| i64::from(*token));
             answers.entry(*modality).or_default().extend(tokens);
         }
         answers.retain(|_, tokens| !tokens.is_empty());
@@ -84,11 +86,22 @@ impl Transformer {
     }
 }
 
-fn positions(tokens: &VisibleTokens) -> Targets {
-    let positions = tokens.iter();
-    positions
-        .map(|(modality, tokens)| (*modality, tokens.positions.clone()))
+fn questions(hidden: &VisibleTokens) -> Targets {
+    let questions = hidden.iter();
+    questions
+        .map(|(modality, tokens)| (*modality, ask(*modality, tokens).0))
         .collect()
+}
+
+/// What is asked for the hidden tokens of a modality, and the answers.
+fn ask(modality: ModalityId, hidden: &Visible) -> (Target, &[u16]) {
+    let Visible { positions, tokens } = hidden;
+    if !modality.info().is_sequence() {
+        return (Target::At(positions.clone()), tokens);
+    }
+    let before = tokens.len().saturating_sub(1);
+    let after = tokens.get(1..).unwrap_or_default();
+    (Target::After(tokens[..before].to_vec()), after)
 }
 
 /// Standard deviation of smoothed targets, in codes.

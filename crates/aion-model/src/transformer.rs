@@ -12,15 +12,18 @@ use aion_kernel::{Init, Segments, Weights, means};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::block::{DecoderBlock, EncoderBlock, TargetAttention, norm};
+use crate::block::{DecoderBlock, EncoderBlock, norm};
 use crate::config::ModelConfig;
 use crate::embedding::{EMBEDDING_STD, Embeddings, Side};
 use crate::error::ModelError;
 use crate::layout::{Group, Layout, take_rows};
 use crate::predict::Prediction;
-use crate::visible::{self, Targets, Visible, VisibleTokens, check_positions, check_tokens};
+use crate::target_attention::TargetAttention;
+use crate::visible::{self, Target, Targets, Visible, VisibleTokens};
+use crate::visible::{check_positions, check_tokens};
 
-/// How the questions of one object attend to each other in the decoder.
+/// How the questions of one object attend to each other in the decoder. Those of a sequence attend to the ones
+/// before them in it, whichever this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DecoderAttention {
     /// As the published package computes predictions: its mask hides every question from every
@@ -179,8 +182,8 @@ impl Transformer {
         self.check_inputs(batch)?;
         let registers = self.config.num_register_tokens;
         let layout = Layout::new(batch.iter(), registers, Visible::len);
-        let tokens = by_modality(batch, |shown| &shown.tokens);
-        let positions = by_modality(batch, |shown| &shown.positions);
+        let tokens = by_modality(batch, |shown| shown.tokens.clone());
+        let positions = by_modality(batch, |shown| shown.positions.clone());
         let registers: Option<Tensor<2>> = self
             .register_tokens
             .as_ref()
@@ -203,18 +206,18 @@ impl Transformer {
     /// Answers questions about each encoded object, in one pass for all of them.
     ///
     /// # Errors
-    /// The numbers of objects differ, an object has no targets, or a modality is a sequence or
-    /// none of the model's targets, or a position is out of range.
+    /// The numbers of objects differ, an object has no targets, a modality is none of the model's
+    /// targets, a sequence is asked for by position or a grid by tokens, or a position or a token is out of
+    /// range.
     pub fn decode(&self, encoded: &Encoded, targets: &[Targets]) -> Result<Decoded, ModelError> {
         self.check_targets(encoded, targets)?;
-        let layout = Layout::new(targets.iter(), 0, Vec::len);
-        let positions = by_modality(targets, |positions| positions);
+        let layout = Layout::new(targets.iter(), 0, Target::len);
+        let positions = by_modality(targets, Target::positions);
         let places = self
             .embeddings
             .place_rows(Side::Decoder, &positions, &layout, None);
-        let mask: Tensor<2> = self.mask_token.val().squeeze_dim(0);
-        let mut rows = places + mask;
-        let attention = self.target_attention(&layout);
+        let mut rows = places + self.told(targets, &positions, &layout);
+        let attention = TargetAttention::new(&layout, &self.config, self.decoder_attention);
         for block in &self.decoder {
             let objects = (layout.objects(), encoded.layout.objects());
             rows = block.forward(rows, encoded.states.clone(), &attention, objects);
@@ -223,17 +226,23 @@ impl Transformer {
         Ok(Decoded { states, layout })
     }
 
-    fn target_attention(&self, layout: &Layout) -> TargetAttention {
-        let causal = self.config.decoder_causal_mask;
-        if self.decoder_attention == DecoderAttention::Reference && !causal {
-            return TargetAttention::Uniform(layout.objects().clone());
+    /// What the decoder is told at each question: one row for all where no sequence is asked for.
+    fn told(
+        &self,
+        targets: &[Targets],
+        positions: &BTreeMap<ModalityId, Vec<i64>>,
+        layout: &Layout,
+    ) -> Tensor<2> {
+        let mask: Tensor<2> = self.mask_token.val().squeeze_dim(0);
+        let tokens = by_modality(targets, |target| match target {
+            Target::At(_) => Vec::new(),
+            Target::After(tokens) => tokens.clone(),
+        });
+        if tokens.is_empty() {
+            return mask;
         }
-        let groups = if self.config.decoder_sep_mask {
-            layout.modalities()
-        } else {
-            layout.objects().clone()
-        };
-        TargetAttention::Softmax(groups, causal)
+        let counts = positions.iter().map(|(id, of)| (*id, of.len())).collect();
+        self.embeddings.told_rows(&mask, &counts, &tokens, layout)
     }
 
     /// Logits of the questions about one modality, in object order.
@@ -282,7 +291,7 @@ impl Transformer {
         let objects = encoded.layout.objects().lengths().len();
         let all = targets.iter().map(|&target| {
             let positions = (0..=u16::MAX).take(target.info().num_tokens());
-            (target, positions.collect())
+            (target, Target::At(positions.collect()))
         });
         let questions: Targets = all.collect();
         let decoded = self.decode(encoded, &vec![questions.clone(); objects])?;
@@ -327,17 +336,21 @@ impl Transformer {
             return Err(ModelError::BatchSize { expected, found });
         }
         for (object, targets) in targets.iter().enumerate() {
-            if targets.values().all(Vec::is_empty) {
+            if targets.values().all(Target::is_empty) {
                 return Err(ModelError::NoTargets { object });
             }
-            for (&modality, positions) in targets {
-                if modality.info().is_sequence() {
-                    return Err(ModelError::SequenceTarget { modality });
+            for (&modality, target) in targets {
+                match (target, modality.info().is_sequence()) {
+                    (Target::At(_), true) => return Err(ModelError::SequenceTarget { modality }),
+                    (Target::After(_), false) => return Err(ModelError::GridTarget { modality }),
+                    (Target::At(positions), false) => check_positions(object, modality, positions)?,
+                    (Target::After(tokens), true) => {
+                        check_tokens(object, modality, &Visible::all(tokens))?;
+                    }
                 }
                 if !self.targets().any(|known| known == modality) {
                     return Err(self.unknown_target(modality));
                 }
-                check_positions(object, modality, positions)?;
             }
         }
         Ok(())
@@ -354,13 +367,13 @@ impl Transformer {
 /// The values of each modality over all objects, in object order.
 fn by_modality<T>(
     batch: &[BTreeMap<ModalityId, T>],
-    values: impl Fn(&T) -> &Vec<u16>,
+    values: impl Fn(&T) -> Vec<u16>,
 ) -> BTreeMap<ModalityId, Vec<i64>> {
     let mut collected: BTreeMap<ModalityId, Vec<i64>> = BTreeMap::new();
     for (modality, part) in batch.iter().flatten() {
         let values = values(part);
         if !values.is_empty() {
-            let values = values.iter().map(|value| i64::from(*value));
+            let values = values.into_iter().map(i64::from);
             collected.entry(*modality).or_default().extend(values);
         }
     }

@@ -41,8 +41,38 @@ impl Visible {
 /// What is shown of one object, by modality in registry order.
 pub type VisibleTokens = BTreeMap<ModalityId, Visible>;
 
-/// Positions to be predicted of one object, by modality in registry order.
-pub type Targets = BTreeMap<ModalityId, Vec<u16>>;
+/// What is asked about one modality of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Of a grid: the tokens at these positions.
+    At(Vec<u16>),
+    /// Of a sequence, whose first tokens are these: the token after each of them.
+    After(Vec<u16>),
+}
+
+impl Target {
+    /// Number of tokens asked for.
+    pub fn len(&self) -> usize {
+        let (Target::At(list) | Target::After(list)) = self;
+        list.len()
+    }
+
+    /// Whether none is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where each question stands: in a sequence, at the token that it follows.
+    pub(crate) fn positions(&self) -> Vec<u16> {
+        match self {
+            Target::At(positions) => positions.clone(),
+            Target::After(tokens) => (0..=u16::MAX).take(tokens.len()).collect(),
+        }
+    }
+}
+
+/// What is asked about one object, by modality in registry order.
+pub type Targets = BTreeMap<ModalityId, Target>;
 
 /// Everything that `tokens` holds, once its counts are checked. Empty sequences are left out.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aion_data::{ModalityId, ObjectTokens};
+use aion_model::sequence::SequenceToken;
 use aion_model::{Transformer, Visible, VisibleTokens};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -10,6 +11,7 @@ use rayon::prelude::*;
 use crate::config::Balance;
 use crate::data::mixture::Mixture;
 use crate::error::TrainError;
+use crate::masking::spans::Piece;
 use crate::masking::{ByModality, MaskConfig, counts};
 use crate::random::{Purpose, stream};
 use crate::step::{Step, StepLoss};
@@ -170,7 +172,21 @@ fn pair(
     rng: &mut ChaCha8Rng,
 ) -> Option<(VisibleTokens, VisibleTokens)> {
     let mask = mask.draw(&counts(tokens), rng)?;
-    Some((pick(tokens, &mask.input), pick(tokens, &mask.target)))
+    let mut shown = pick(tokens, &mask.input);
+    let mut hidden = pick(tokens, &mask.target);
+    for (id, spans) in &mask.spans {
+        let codes = tokens.get(id)?;
+        let tokens = |pieces: &[Piece], entry: &dyn Fn(SequenceToken) -> u16| {
+            let tokens = pieces.iter().filter_map(|piece| piece.token(codes));
+            Visible::all(&tokens.map(entry).collect::<Vec<u16>>())
+        };
+        shown.insert(*id, tokens(&spans.shown, &|token| token.shown(*id)));
+        hidden.insert(*id, tokens(&spans.said, &SequenceToken::said));
+    }
+    for side in [&mut shown, &mut hidden] {
+        side.retain(|_, tokens| !tokens.is_empty());
+    }
+    Some((shown, hidden))
 }
 
 /// The tokens at some positions.

@@ -230,7 +230,7 @@ impl Run<'_> {
         let config = self.config;
         let checkpoint = &config.save.checkpoint;
         let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
-        let model_config = restrict(task.config()?, &data.modalities);
+        let model_config = restrict(task.config()?, &data.modalities, task.mask.spans);
         let weights = self.weights()?;
         let model = Transformer::new(&model_config, &weights)?;
         let task = Pretraining {
@@ -459,12 +459,13 @@ impl Run<'_> {
     }
 }
 
-/// The configuration for the modalities that occur; sequences are input only.
-fn restrict(mut config: ModelConfig, seen: &BTreeSet<ModalityId>) -> ModelConfig {
+/// The configuration for the modalities that occur; sequences are input only unless `spans` of them are
+/// predicted.
+fn restrict(mut config: ModelConfig, seen: &BTreeSet<ModalityId>, spans: bool) -> ModelConfig {
     let keys = |targets: bool| {
         let kept = seen
             .iter()
-            .filter(|id| !(targets && id.info().is_sequence()));
+            .filter(|id| !targets || spans || !id.info().is_sequence());
         kept.map(|id| id.key().to_owned()).collect()
     };
     config.domains_in = keys(false);

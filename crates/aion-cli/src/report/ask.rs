@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use aion_data::{ModalityId, ObjectTokens, num_tokens};
-use aion_model::{Prediction, Targets, Transformer};
+use aion_model::{Prediction, Target, Targets, Transformer};
 use anyhow::Result;
 
 /// Context and target rows that share one pass.
@@ -30,8 +30,9 @@ impl Question {
     }
 
     fn targets(&self) -> Targets {
-        let places = |id: &ModalityId| (0..=u16::MAX).take(id.info().num_tokens()).collect();
-        self.targets.iter().map(|id| (*id, places(id))).collect()
+        let places = |id: &ModalityId| (0..=u16::MAX).take(id.info().num_tokens());
+        let all = |id: &ModalityId| (*id, Target::At(places(id).collect()));
+        self.targets.iter().map(all).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aion_data::{ModalityId, ObjectTokens};
 use aion_model::{Checkpoint, DecoderAttention, ModelConfig, ModelError, Preset, Transformer};
-use aion_model::{Targets, budget, show_all};
+use aion_model::{Target, Targets, budget, show_all};
 use burn::tensor::Device;
 
 use crate::case::{difference, key};
@@ -104,14 +104,22 @@ fn with_content_attention_other_targets_change_nothing() {
     }
 }
 
+/// Questions for positions.
+pub fn at(questions: &[(&str, &[u16])]) -> Targets {
+    let questions = questions.iter();
+    questions
+        .map(|(name, positions)| (key(name), Target::At(positions.to_vec())))
+        .collect()
+}
+
 #[test]
 fn objects_may_be_asked_about_different_positions() {
     let model = model().with_decoder_attention(DecoderAttention::Content);
     let objects = &objects()[..2];
     let encoded = model.encode(objects).expect("states");
     let targets = [
-        Targets::from([(key("tok_z"), vec![0]), (key("tok_xp_bp"), vec![3, 50])]),
-        Targets::from([(key("tok_xp_bp"), vec![7]), (key("tok_flux_g"), vec![])]),
+        at(&[("tok_z", &[0]), ("tok_xp_bp", &[3, 50])]),
+        at(&[("tok_xp_bp", &[7]), ("tok_flux_g", &[])]),
     ];
     let decoded = model.decode(&encoded, &targets).expect("decoder states");
     let logits = model.logits(&decoded, key("tok_xp_bp")).expect("logits");

@@ -5,4 +5,5 @@ mod batch;
 mod case;
 mod files;
 mod narrow;
+mod sequence;
 mod training;

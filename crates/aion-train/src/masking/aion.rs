@@ -24,10 +24,12 @@ pub(super) fn draw(
     rng: &mut ChaCha8Rng,
 ) -> Option<Drawn> {
     let input = inputs(config, counts, rng)?;
-    let left = |id: &ModalityId, count: usize| count - input.get(id).copied().unwrap_or(0);
+    let left = |id: &ModalityId, count: usize| {
+        let shown = input.get(id).copied().unwrap_or(0);
+        config.predictable(*id, count, shown)
+    };
     let remaining: Pool = counts
         .iter()
-        .filter(|(id, _)| !id.info().is_sequence())
         .map(|(id, count)| (*id, left(id, *count)))
         .filter(|(_, left)| *left > 0)
         .collect();
@@ -44,8 +46,8 @@ fn inputs(
         .iter()
         .map(|(id, count)| (*id, *count))
         .filter(|(_, count)| *count > 0)
-        .partition(|(id, _)| id.info().is_sequence());
-    // At least one token of a grid has to stay, to be predicted.
+        .partition(|(id, _)| config.is_whole(*id));
+    // At least one token has to stay, to be predicted.
     let spare: usize = grids.iter().map(|(_, count)| count).sum::<usize>();
     let mut spare = spare.checked_sub(1)?;
     let mut left = config.input_budget;
@@ -53,7 +55,7 @@ fn inputs(
     let present: Pool = grids.iter().chain(&sequences).copied().collect();
     let (first, available) = *present.choose(rng)?;
     let most = available.min(left).min(spare);
-    if !first.info().is_sequence() && most > 0 {
+    if !config.is_whole(first) && most > 0 {
         let count = rng.random_range(1..=most);
         input.insert(first, count);
         left -= count;

@@ -4,7 +4,7 @@
 //! What a modality is given beyond its tokens is lost, which is why objects with many single numbers leave
 //! the budgets half empty. In 4M an image's targets are capped by what is left of it, and a
 //! concentration is drawn for each sample; so here. A sequence takes part in the input alone, and only if it
-//! is given enough for all of it.
+//! is given enough for all of it, unless spans of it are hidden.
 
 use aion_data::ModalityId;
 use rand::seq::IndexedRandom;
@@ -28,10 +28,10 @@ pub(super) fn draw(
     let present: Vec<Count> = counts.iter().map(|(id, count)| (*id, *count)).collect();
     for _ in 0..TRIES {
         let mut input = shared(&present, alpha, config.input_budget, rng);
-        input.retain(|id, given| !id.info().is_sequence() || *given == counts[id]);
+        input.retain(|id, given| !config.is_whole(*id) || *given == counts[id]);
         let left = |(id, count): &Count| {
-            let left = count - input.get(id).copied().unwrap_or(0);
-            (!id.info().is_sequence()).then_some((*id, left))
+            let shown = input.get(id).copied().unwrap_or(0);
+            (!config.is_whole(*id)).then(|| (*id, config.predictable(*id, *count, shown)))
         };
         let left: Vec<Count> = present.iter().filter_map(left).collect();
         let target = shared(&left, alpha, config.target_budget, rng);
@@ -63,12 +63,12 @@ fn shared(counts: &[Count], alpha: f64, budget: usize, rng: &mut ChaCha8Rng) -> 
         .collect()
 }
 
-/// One token of a grid to predict, from another one or from a sequence that fits.
+/// One token to predict, from another one or from a sequence that fits.
 fn one_each(config: &MaskConfig, present: &[Count], rng: &mut ChaCha8Rng) -> Option<Drawn> {
     let (sequences, grids): (Vec<Count>, Vec<Count>) = present
         .iter()
         .filter(|(_, count)| *count > 0)
-        .partition(|(id, _)| id.info().is_sequence());
+        .partition(|(id, _)| config.is_whole(*id));
     let target = *grids.choose(rng)?;
     let has_more = |(id, count): &Count| *id != target.0 || *count > 1;
     let from_grids = grids

@@ -4,11 +4,13 @@
 //! does. [`statistics`] counts what a sampler feeds. Positions of the chosen tokens are drawn uniformly,
 //! and no token is both input and target.
 //!
-//! Sequences of varying length (catalogues) are input only, as a whole or not at all.
+//! Sequences of varying length (catalogues) are input only, as a whole or not at all, unless
+//! [`MaskConfig::spans`] has spans of them hidden and predicted ([`spans`]).
 
 mod aion;
 mod dirichlet;
 mod draws;
+pub mod spans;
 pub mod statistics;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use spans::Spans;
 
 /// Numbers of tokens of an object, or positions of some of them, by modality.
 pub type ByModality<T> = BTreeMap<ModalityId, T>;
@@ -41,6 +44,10 @@ pub struct MaskConfig {
     /// Of AION's samplers, parameters of the Beta distribution of target fractions; not published, these
     /// are ours.
     pub target_beta: [f64; 2],
+    /// Sequences are predicted too, span by span; else they are input only. (Absent from run files that were
+    /// written before, and from those that do without.)
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub spans: bool,
     /// Of 4M's sampler, concentrations, one of which is drawn for each object: small ones choose few
     /// modalities, large ones share evenly. These are those of 4M-21.
     pub dirichlet_alphas: Vec<f64>,
@@ -80,18 +87,36 @@ impl Default for MaskConfig {
             input_budget: 256,
             target_budget: 128,
             target_beta: [0.5, 1.0],
+            spans: false,
             dirichlet_alphas: vec![0.01, 0.1, 1.0, 10.0],
         }
     }
 }
 
-/// Positions of an object's tokens, ascending; no position is in both.
+/// Positions of an object's tokens, ascending; no position is in both. Sequences of which spans are hidden
+/// are in `spans` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mask {
     /// What the encoder sees.
     pub input: ByModality<Vec<u16>>,
     /// What is to be predicted.
     pub target: ByModality<Vec<u16>>,
+    /// Both of sequences.
+    pub spans: ByModality<Spans>,
+}
+
+impl Mask {
+    /// Number of tokens of a modality that the encoder sees, sentinels included.
+    pub fn num_shown(&self, id: ModalityId) -> usize {
+        let spans = self.spans.get(&id).map(|spans| spans.shown.len());
+        spans.unwrap_or_else(|| self.input.get(&id).map_or(0, Vec::len))
+    }
+
+    /// Number of tokens of a modality that are to be predicted, sentinels included.
+    pub fn num_predicted(&self, id: ModalityId) -> usize {
+        let spans = self.spans.get(&id).map(Spans::predicted);
+        spans.unwrap_or_else(|| self.target.get(&id).map_or(0, Vec::len))
+    }
 }
 
 impl MaskConfig {
@@ -120,27 +145,41 @@ impl MaskConfig {
         Ok(())
     }
 
-    /// Whether a mask can be drawn for an object: it has a token of a grid to predict, and another one
-    /// to predict it from.
+    /// Whether a mask can be drawn for an object: it has a token to predict, and another one to predict it
+    /// from.
     pub fn can_use(&self, tokens: &ObjectTokens) -> bool {
         self.can_mask(&counts(tokens))
     }
 
     fn can_mask(&self, counts: &ByModality<usize>) -> bool {
-        let is_grid = |id: &ModalityId| !id.info().is_sequence();
-        let grids = counts.iter().filter(|(id, _)| is_grid(id));
+        let parts = counts.iter().filter(|(id, _)| !self.is_whole(**id));
         let fits = |(id, count): (&ModalityId, &usize)| {
-            !is_grid(id) && (1..=self.input_budget).contains(count)
+            self.is_whole(*id) && (1..=self.input_budget).contains(count)
         };
-        match grids.map(|(_, count)| count).sum::<usize>() {
+        match parts.map(|(_, count)| count).sum::<usize>() {
             0 => false,
             1 => counts.iter().any(fits),
             _ => true,
         }
     }
 
+    /// Whether a modality is shown whole or not at all, and never predicted.
+    fn is_whole(&self, id: ModalityId) -> bool {
+        id.info().is_sequence() && !self.spans
+    }
+
+    /// How many tokens of a modality can be predicted when `input` of its `count` are shown. The end of a
+    /// sequence is one of them.
+    fn predictable(&self, id: ModalityId, count: usize, input: usize) -> usize {
+        match count.saturating_sub(input) {
+            _ if self.is_whole(id) => 0,
+            left if left > 0 && id.info().is_sequence() => left + 1,
+            left => left,
+        }
+    }
+
     /// Draws a mask for an object with these numbers of tokens. `None` when the object has nothing
-    /// to predict something from: no token of a grid, or no other token beside it.
+    /// to predict something from: no token that can be predicted, or no other token beside it.
     pub fn draw(&self, counts: &ByModality<usize>, rng: &mut ChaCha8Rng) -> Option<Mask> {
         if !self.can_mask(counts) {
             return None;
@@ -149,7 +188,7 @@ impl MaskConfig {
             Sampler::Aion | Sampler::AionOrdered => aion::draw(self, counts, rng)?,
             Sampler::Dirichlet => dirichlet::draw(self, counts, rng)?,
         };
-        Some(drawn.place(counts, rng))
+        Some(drawn.place(self, counts, rng))
     }
 }
 
@@ -161,11 +200,18 @@ struct Drawn {
 
 impl Drawn {
     /// Chooses the positions.
-    fn place(&self, counts: &ByModality<usize>, rng: &mut ChaCha8Rng) -> Mask {
+    fn place(&self, config: &MaskConfig, counts: &ByModality<usize>, rng: &mut ChaCha8Rng) -> Mask {
         let mut mask = Mask::default();
         for (id, count) in counts {
             let taken = self.input.get(id).copied().unwrap_or(0);
             let wanted = self.target.get(id).copied().unwrap_or(0);
+            if id.info().is_sequence() && config.spans {
+                if taken + wanted > 0 {
+                    let spans = Spans::draw(*count, taken, wanted, rng);
+                    mask.spans.insert(*id, spans);
+                }
+                continue;
+            }
             let chosen = index::sample(rng, *count, taken + wanted).into_vec();
             let (seen, predicted) = chosen.split_at(taken);
             for (side, positions) in [(&mut mask.input, seen), (&mut mask.target, predicted)] {
@@ -192,8 +238,12 @@ mod tests {
     use crate::random::{Purpose, stream};
     use proptest::prelude::*;
 
-    fn size(positions: &ByModality<Vec<u16>>) -> usize {
-        positions.values().map(Vec::len).sum()
+    fn shown(mask: &Mask) -> usize {
+        ModalityId::all().map(|id| mask.num_shown(id)).sum()
+    }
+
+    fn predicted(mask: &Mask) -> usize {
+        ModalityId::all().map(|id| mask.num_predicted(id)).sum()
     }
 
     /// An object with a random set of modalities, catalogues of a random length.
@@ -219,12 +269,14 @@ mod tests {
         fn keeps_its_promises(
             counts in counts(),
             sampler in sampler(),
+            spans: bool,
             seed: u64,
             input in 1usize..300,
             target in 1usize..200,
         ) {
             let config = MaskConfig {
                 sampler,
+                spans,
                 input_budget: input,
                 target_budget: target,
                 ..MaskConfig::default()
@@ -234,8 +286,9 @@ mod tests {
             let Some(mask) = mask else { return Ok(()) };
             let again = config.draw(&counts, &mut stream(seed, Purpose::Mask, 0));
             prop_assert_eq!(Some(&mask), again.as_ref());
-            prop_assert!((1..=input).contains(&size(&mask.input)));
-            prop_assert!((1..=target).contains(&size(&mask.target)));
+            prop_assert!((1..=input).contains(&shown(&mask)));
+            prop_assert!((1..=target).contains(&predicted(&mask)));
+            prop_assert!(spans || mask.spans.is_empty());
             for (id, positions) in mask.input.iter().chain(&mask.target) {
                 prop_assert!(positions.is_sorted_by(|a, b| a < b));
                 prop_assert!(positions.iter().all(|position| usize::from(*position) < counts[id]));
@@ -259,13 +312,15 @@ mod tests {
             .map(|id| (id, id.info().num_tokens()))
             .collect();
         for sampler in Sampler::ALL {
-            each_is_seen_and_predicted(sampler, &counts);
+            each_is_seen_and_predicted(sampler, false, &counts);
+            each_is_seen_and_predicted(sampler, true, &counts);
         }
     }
 
-    fn each_is_seen_and_predicted(sampler: Sampler, counts: &ByModality<usize>) {
+    fn each_is_seen_and_predicted(sampler: Sampler, spans: bool, counts: &ByModality<usize>) {
         let config = MaskConfig {
             sampler,
+            spans,
             ..MaskConfig::default()
         };
         let mut seen = ByModality::<(usize, usize)>::new();
@@ -273,18 +328,21 @@ mod tests {
             let mut rng = stream(1, Purpose::Mask, position);
             let mask = config.draw(counts, &mut rng);
             let mask = mask.expect("the object has many tokens");
-            for id in mask.input.keys() {
-                seen.entry(*id).or_default().0 += 1;
-            }
-            for id in mask.target.keys() {
-                seen.entry(*id).or_default().1 += 1;
+            for id in counts.keys() {
+                let of = seen.entry(*id).or_default();
+                of.0 += usize::from(mask.num_shown(*id) > 0);
+                of.1 += usize::from(mask.num_predicted(*id) > 0);
             }
         }
         for id in counts.keys() {
             let (input, target) = seen[id];
             assert!(input > 40, "{sampler:?}: {id} was input {input} times");
             assert!(
-                target > 40 || id.info().is_sequence(),
+                if config.is_whole(*id) {
+                    target == 0
+                } else {
+                    target > 40
+                },
                 "{sampler:?}: {id}: {target}"
             );
         }
@@ -302,5 +360,11 @@ mod tests {
         assert_eq!(config.draw(&single("tok_z", 1), &mut rng), None);
         assert_eq!(config.draw(&ByModality::new(), &mut rng), None);
         assert!(config.draw(&single("tok_xp_bp", 55), &mut rng).is_some());
+        let config = MaskConfig {
+            spans: true,
+            ..MaskConfig::default()
+        };
+        assert_eq!(config.draw(&single("catalog", 1), &mut rng), None);
+        assert!(config.draw(&single("catalog", 20), &mut rng).is_some());
     }
 }

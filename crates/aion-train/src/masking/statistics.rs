@@ -75,26 +75,29 @@ impl MaskStatistics {
     /// Counts the mask of an object with these numbers of tokens.
     pub fn add(&mut self, counts: &ByModality<usize>, mask: &Mask) {
         self.objects += 1;
-        self.input.add(self.objects, &mask.input);
-        self.target.add(self.objects, &mask.target);
+        let shown = counts.keys().map(|id| mask.num_shown(*id));
+        let predicted = counts.keys().map(|id| mask.num_predicted(*id));
+        self.input.add(self.objects, shown);
+        self.target.add(self.objects, predicted);
         for id in counts.keys() {
-            let tokens = |side: &ByModality<Vec<u16>>| side.get(id).map_or(0, Vec::len);
             let found = self.by_modality.entry(id.key()).or_default();
-            found.add(tokens(&mask.input), tokens(&mask.target));
+            found.add(mask.num_shown(*id), mask.num_predicted(*id));
         }
     }
 }
 
 impl Side {
-    fn add(&mut self, objects: u64, side: &ByModality<Vec<u16>>) {
-        let tokens = side.values().map(Vec::len).sum::<usize>();
+    /// Adds an object's numbers of tokens, one a modality.
+    fn add(&mut self, objects: u64, counts: impl Iterator<Item = usize>) {
+        let used: Vec<usize> = counts.filter(|count| *count > 0).collect();
+        let tokens = used.iter().sum::<usize>();
         let fill = tokens as f64 / self.budget as f64;
         let step = tokens * STEPS / self.budget;
         for (mean, value) in [
             (&mut self.tokens, tokens as f64),
             (&mut self.fill, fill),
             (&mut self.full, f64::from(u8::from(tokens >= self.budget))),
-            (&mut self.modalities, side.len() as f64),
+            (&mut self.modalities, used.len() as f64),
         ] {
             advance(mean, value, objects);
         }

@@ -4,16 +4,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aion_data::TokenRow;
+use aion_model::ModelConfig;
 use aion_train::{Event, Progress, RunConfig, Summary, TrainError, mask_report, run};
 use burn::tensor::Device;
 
-use crate::shards::{row, write};
+use crate::shards::{id, row, write};
 
 /// Two sets in a folder, and a run on them.
 fn config(folder: &Path, name: &str, more: &str) -> RunConfig {
-    let rows = |range: std::ops::Range<u16>| -> Vec<TokenRow> {
-        range.map(|number| row(number, true)).collect()
-    };
+    config_of(|number| row(number, true), folder, name, more)
+}
+
+/// The same with objects of one's own.
+fn config_of(object: fn(u16) -> TokenRow, folder: &Path, name: &str, more: &str) -> RunConfig {
+    let rows = |range: std::ops::Range<u16>| range.map(object).collect::<Vec<_>>();
     let (a, b) = (folder.join("a.parquet"), folder.join("b.parquet"));
     write(&a, &rows(0..60));
     write(&b, &rows(60..90));
@@ -124,6 +128,33 @@ fn every_sampler_trains() {
         let summary = train(&config, false, 2).expect(sampler);
         assert!(summary.last.expect("a report").losses["loss"].is_finite());
     }
+}
+
+/// An object with a catalogue in which each code is the one before it plus one.
+fn with_catalogue(number: u16) -> TokenRow {
+    let mut row = row(number, true);
+    let start = 100 + number % 8;
+    row.tokens
+        .insert(id("catalog"), (start..start + 10).collect());
+    row.tokens.remove(&id("tok_xp_bp"));
+    row
+}
+
+#[test]
+fn a_catalogue_is_learned_span_by_span() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let more = "[model.mask]\nspans = true\n[optim]\nlearning_rate = 3e-3";
+    let mut config = config_of(with_catalogue, folder.path(), "run", more);
+    (config.run.steps, config.run.batch, config.schedule.warmup) = (60, 16, 5);
+    train(&config, false, 100).expect("trains");
+    let reports = log(&config);
+    let loss = |report: &Progress| report.losses["catalog"];
+    let (first, last) = (loss(&reports[0]), loss(&reports[reports.len() - 1]));
+    assert!((first - 3468f64.ln()).abs() < 1.0, "{first}");
+    assert!(last < 0.6 * first, "from {first} to {last}");
+    assert!(reports[2].losses.contains_key("validation/catalog"));
+    let saved = ModelConfig::read(&folder.path().join("model/config.json")).expect("saved");
+    assert!(saved.domains_out.contains(&"catalog".to_owned()));
 }
 
 #[test]
