@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
@@ -32,6 +33,11 @@ pub fn product_peak() -> f64 {
         done.sum::<f64>() / start.elapsed().as_secs_f64()
     };
     (0..REPEATS).map(|_| run()).fold(0.0, f64::max)
+}
+
+/// The same of a device, measured in a tenth of a second; `None` but for the CPU.
+pub fn device_peak(device: &Device) -> Option<f64> {
+    (*device == Device::flex()).then(product_peak)
 }
 
 /// A copy of arrays far larger than the caches, by all threads.

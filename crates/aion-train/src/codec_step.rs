@@ -137,3 +137,4 @@ impl<C: TrainedCodec> Step for CodecStep<C> {
         })
     }
 }
+            operations: 0.0,

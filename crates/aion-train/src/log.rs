@@ -61,6 +61,10 @@ impl RunLog {
             ("optimizer/skipped_steps", progress.skipped as f64),
             ("speed/examples_per_second", progress.examples_per_second),
             ("speed/tokens_per_second", tokens),
+            (
+                "speed/utilisation",
+                progress.utilisation.unwrap_or(f64::NAN),
+            ),
             ("memory/peak_mb", progress.peak_mb.unwrap_or(f64::NAN)),
         ];
         let others = others.map(|(name, value)| (name.to_owned(), value));

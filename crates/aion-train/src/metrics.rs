@@ -24,6 +24,10 @@ pub struct Progress {
     pub examples_per_second: f64,
     /// Tokens a second, seen and predicted; 0 where a run has none.
     pub tokens_per_second: f64,
+    /// Floating-point operations of the model a second over those that the machine's cores can do,
+    /// measured when the process began; absent where either is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilisation: Option<f64>,
     /// Peak memory of the process, megabytes (10⁶ bytes); absent where the system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_mb: Option<f64>,

@@ -13,6 +13,7 @@ use crate::data::mixture::Mixture;
 use crate::error::TrainError;
 use crate::masking::spans::Piece;
 use crate::masking::{ByModality, MaskConfig, counts};
+use crate::plan::work::Work;
 use crate::random::{Purpose, stream};
 use crate::step::{Step, StepLoss};
 
@@ -56,6 +57,9 @@ impl Step for Pretraining {
         let objects = hidden.len();
         let loss = model.loss(&shown, &hidden)?;
         let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
+        let pairs = shown.iter().zip(&hidden);
+        let work = pairs.map(|(shown, hidden)| Work::of_object(model.config(), shown, hidden));
+        let operations = work.map(|work| work.training(false)).sum();
         let mut sums = Sums::default();
         sums.add(&loss.by_modality);
         let mut terms = sums.means("");
@@ -76,6 +80,7 @@ impl Step for Pretraining {
             tokens: (seen + targets) as u64,
         })
     }
+            operations,
 
     fn validate(&self, model: &Transformer) -> Result<Vec<(String, f64)>, TrainError> {
         self.validation.losses(model)

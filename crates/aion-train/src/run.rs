@@ -13,6 +13,7 @@ use aion_codec::image::ImageCodec;
 use aion_codec::scalar_field::ScalarFieldCodec;
 use aion_codec::spectrum::SpectrumCodec;
 use aion_data::{Kind, ModalityId, described};
+use aion_kernel::roofline::device_peak;
 use aion_kernel::{WeightNames, Weights};
 use aion_model::{ModelConfig, Transformer};
 use burn::tensor::Device;
@@ -419,6 +420,8 @@ impl Run<'_> {
             config: self.text,
             examples: self.examples,
         };
+            // Of codecs the operations are not counted.
+            peak: config.model.as_ref().and_then(|_| device_peak(self.device)),
         let report = &mut self.report;
         let mut progress = |progress: &Progress| report(&Event::Step(progress.clone()));
         let trained: Trained<S::Model> = trainer.run(

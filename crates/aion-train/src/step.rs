@@ -47,3 +47,5 @@ pub struct StepLoss {
     /// Tokens that were seen and predicted; 0 where there are none.
     pub tokens: u64,
 }
+    /// Floating-point operations of the model forwards and backwards; 0 where they are not counted.
+    pub operations: f64,

@@ -115,6 +115,8 @@ pub struct Trainer<'a> {
     /// The learning rate's course.
     pub schedule: &'a Schedule,
     /// The whole configuration as text, kept in checkpoints to know the run again.
+    /// Floating-point operations a second that the machine can do, where known.
+    pub peak: Option<f64>,
     pub config: &'a str,
     /// Examples in one round of the training set.
     pub examples: u64,
@@ -140,6 +142,7 @@ struct Running<M> {
 
 /// What the last step was like.
 struct Advance {
+    operations: f64,
     learning_rate: f64,
     gradient_norm: f64,
     tokens: u64,
@@ -169,6 +172,7 @@ impl Trainer<'_> {
         while running.state.step < self.run.steps && !stop.load(Ordering::Relaxed) {
             let advance;
             (running, advance) = self.advance(task, running)?;
+            clock.operations += advance.operations;
             let step = running.state.step;
             let done = step == self.run.steps;
             clock.tokens += advance.tokens;
@@ -241,13 +245,14 @@ impl Trainer<'_> {
         mut running: Running<S::Model>,
     ) -> Result<(Running<S::Model>, Advance), TrainError> {
         let mut gradients = GradientSum::default();
-        let (mut total, mut tokens) = (0.0, 0);
+        let (mut total, mut tokens, mut operations) = (0.0, 0, 0.0);
         let state = &mut running.state;
         for part in 0..self.run.accumulate {
             let batch = task.batch(state.step * self.run.accumulate + part)?;
             let loss = task.loss(&running.model, batch)?;
             let weighted = loss.total.clone().mul_scalar(loss.weight);
             gradients.add(&running.model, weighted.backward(), loss.weight);
+            operations += loss.operations;
             let value = f64::from(loss.total.into_scalar::<f32>());
             total += loss.weight * value;
             tokens += loss.tokens;
@@ -274,6 +279,7 @@ impl Trainer<'_> {
             });
         }
         let advance = Advance {
+            operations,
             learning_rate: self.optim.learning_rate * factor,
             gradient_norm: outcome.norm,
             tokens,
@@ -307,6 +313,10 @@ impl Trainer<'_> {
             losses: state.means.take(),
             learning_rate: advance.learning_rate,
             gradient_norm: advance.gradient_norm,
+            utilisation: self
+                .peak
+                .filter(|_| clock.operations > 0.0)
+                .map(|peak| clock.operations / seconds / peak),
             skipped: state.skipped,
             examples_per_second: examples / seconds,
             tokens_per_second: clock.tokens as f64 / seconds,
@@ -338,6 +348,7 @@ impl Trainer<'_> {
 /// Time and work since the last report.
 struct Clock {
     started: Instant,
+    operations: f64,
     since: Instant,
     step: u64,
     tokens: u64,
@@ -347,6 +358,7 @@ impl Clock {
     fn start(step: u64) -> Self {
         Clock {
             started: Instant::now(),
+            operations: 0.0,
             since: Instant::now(),
             step,
             tokens: 0,

@@ -5,8 +5,8 @@
 //! activations and softmax are bound by memory. Attention is counted whole, although the decoder's
 //! falls into modalities under `decoder_sep_mask`.
 
-use aion_data::Modality;
-use aion_model::ModelConfig;
+use aion_data::{Modality, ModalityId};
+use aion_model::{ModelConfig, Visible, VisibleTokens};
 
 use crate::masking::MaskConfig;
 
@@ -34,15 +34,30 @@ pub struct Work {
 impl Work {
     /// The work of a model on an object whose tokens fill the budgets.
     pub fn new(config: &ModelConfig, budgets: &MaskConfig) -> Self {
+        let tokens = [budgets.input_budget, budgets.target_budget];
+        Work::with(config, tokens, vocabulary(config))
+    }
+
+    /// The work on an object of which these tokens are shown and predicted.
+    pub fn of_object(config: &ModelConfig, shown: &VisibleTokens, hidden: &VisibleTokens) -> Self {
+        let count = |tokens: &VisibleTokens| tokens.values().map(Visible::len).sum::<usize>();
+        let codes = |(id, tokens): (&ModalityId, &Visible)| id.info().vocabulary * tokens.len();
+        let (input, target) = (config.num_register_tokens + count(shown), count(hidden));
+        let codes: usize = hidden.iter().map(codes).sum();
+        let vocabulary = codes as f64 / target.max(1) as f64;
+        Work::with(config, [input, target], vocabulary)
+    }
+
+    fn with(config: &ModelConfig, [input, target]: [usize; 2], vocabulary: f64) -> Self {
         Work {
             dim: config.dim as f64,
             hidden: config.mlp_hidden() as f64,
             inner: if config.gated_mlp { 2.0 } else { 1.0 },
             encoder_depth: config.encoder_depth as f64,
             decoder_depth: config.decoder_depth as f64,
-            vocabulary: vocabulary(config),
-            input: budgets.input_budget as f64,
-            target: budgets.target_budget as f64,
+            vocabulary,
+            input: input as f64,
+            target: target as f64,
         }
     }
 
@@ -137,18 +152,23 @@ fn vocabulary(config: &ModelConfig) -> f64 {
 mod tests {
     use super::*;
 
-    /// d = 4, hidden 10 (gated: int(2/3 × int(4 × 4)) = 10), 1 + 1 blocks, n = 3, m = 2, V = 1025.
-    fn small() -> Work {
+    /// d = 4, hidden 10 (gated: int(2/3 × int(4 × 4)) = 10), 1 + 1 blocks.
+    fn small_config() -> ModelConfig {
         let mut config = aion_model::Preset::Tiny.config();
         (config.dim, config.num_heads) = (4, 1);
         (config.encoder_depth, config.decoder_depth) = (1, 1);
         config.domains_out = vec!["tok_z".to_owned()];
+        config
+    }
+
+    /// n = 3, m = 2, V = 1025.
+    fn small() -> Work {
         let budgets = MaskConfig {
             input_budget: 3,
             target_budget: 2,
             ..MaskConfig::default()
         };
-        Work::new(&config, &budgets)
+        Work::new(&small_config(), &budgets)
     }
 
     #[test]
@@ -161,6 +181,18 @@ mod tests {
         assert_eq!(work.heads(), 16_400.0);
         assert_eq!(work.training(false), 3.0 * 18_960.0);
         assert_eq!(work.training(true), 3.0 * 18_960.0 + 1248.0 + 1312.0);
+    }
+
+    #[test]
+    fn an_object_is_counted_by_its_own_tokens() {
+        let id = |key| ModalityId::from_key(key).expect("a known key");
+        let shown = VisibleTokens::from([(id("tok_xp_bp"), Visible::all(&[1, 2, 3]))]);
+        let hidden = [("tok_z", 1), ("tok_ebv", 1)];
+        let hidden = hidden.map(|(key, count)| (id(key), Visible::all(&vec![0; count])));
+        let work = Work::of_object(&small_config(), &shown, &hidden.into());
+        assert_eq!(work.heads(), 2.0 * 4.0 * (1025.0 + 1024.0));
+        assert_eq!(work.encoder(), small().encoder());
+        assert_eq!(work.decoder(), small().decoder());
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Step for Plane {
             terms: vec![("constant".to_owned(), 1.0)],
             weight: input_rows as f64,
             tokens: 3,
+            operations: 0.0,
         })
     }
 }

@@ -234,6 +234,7 @@ fn changed(optim: &AdamWConfig, lora: Option<&LoraConfig>) -> Vec<String> {
         schedule: &Schedule::default(),
         config: "",
         examples: 1,
+        peak: None,
     };
     let stop = std::sync::atomic::AtomicBool::new(false);
     let task = Plane { broken: u64::MAX };

@@ -115,6 +115,8 @@ fn runs_resume_exactly_and_report_every_loss() {
             .filter(|name| name.starts_with("validation/"));
         assert!(named.count() >= 3, "{:?}", report.losses);
     }
+    let shares = |at: &Progress| at.utilisation.is_some_and(|share| share > 0.0);
+    assert!(reports.iter().all(shares));
     let (before, after) = (&reports[1].losses, &reports[2].losses);
     assert!(after["validation/mean/token"] < before["validation/mean/token"]);
 }

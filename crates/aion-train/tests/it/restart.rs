@@ -77,6 +77,7 @@ impl Run {
             schedule: &Schedule::default(),
             config: self.text,
             examples: self.examples,
+            peak: None,
         };
         let stop = AtomicBool::new(false);
         let mut report = |progress: &aion_train::Progress| {
@@ -292,6 +293,7 @@ fn a_failed_save_leaves_the_last_checkpoint() {
         schedule: &Schedule::default(),
         config: SAME,
         examples: 16,
+        peak: None,
     };
     let stop = AtomicBool::new(false);
     let error = trainer.run(&WHOLE, model, &names, Some(&from), &mut |_| {}, &stop);

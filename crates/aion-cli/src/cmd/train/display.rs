@@ -126,6 +126,8 @@ fn speed(progress: &Progress) -> String {
     } else {
         format!("{:.1} examples/s", progress.examples_per_second)
     };
+    let share = |share: f64| format!("; {:.0} % of peak FLOP/s", 100.0 * share);
+    let share = progress.utilisation.map(share);
     let memory = progress.peak_mb.map(|mb| format!("; {mb:.0} MB"));
     let skipped = match progress.skipped {
         0 => String::new(),
@@ -133,8 +135,9 @@ fn speed(progress: &Progress) -> String {
     };
     let left = Duration::try_from_secs_f64(progress.eta_seconds).unwrap_or_default();
     format!(
-        "rate {:.2e}; {rate}{}; {} left{skipped}",
+        "rate {:.2e}; {rate}{}{}; {} left{skipped}",
         progress.learning_rate,
+        share.unwrap_or_default(),
         memory.unwrap_or_default(),
         HumanDuration(left)
     )
