@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use aion_codec::Codec;
 use aion_codec::image::ImageCodec;
 use aion_codec::scalar_field::ScalarFieldCodec;
 use aion_codec::spectrum::SpectrumCodec;
@@ -9,6 +10,7 @@ use aion_data::{DataError, Image, Measurement, ScalarField, Spectrum};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use crate::codec_report::Watched;
 use crate::error::TrainError;
 use crate::mix::Mix;
 use crate::step::{Step, StepLoss};
@@ -23,6 +25,9 @@ pub trait TrainedCodec: Module {
 
     /// The measurement, if it is of the codec's kind.
     fn take(measurement: Measurement) -> Option<Self::Measured>;
+
+    /// The codec as one of any kind.
+    fn into_any(self) -> Codec;
 
     /// The loss of a batch, and what it consists of.
     ///
@@ -46,6 +51,10 @@ impl TrainedCodec for ImageCodec {
         }
     }
 
+    fn into_any(self) -> Codec {
+        Codec::Image(Box::new(self))
+    }
+
     fn batch_loss(
         &self,
         batch: &[Image],
@@ -65,6 +74,10 @@ impl TrainedCodec for SpectrumCodec {
             Measurement::Spectrum(spectrum) => Some(spectrum),
             _ => None,
         }
+    }
+
+    fn into_any(self) -> Codec {
+        Codec::Spectrum(Box::new(self))
     }
 
     fn batch_loss(
@@ -93,6 +106,10 @@ impl TrainedCodec for ScalarFieldCodec {
         }
     }
 
+    fn into_any(self) -> Codec {
+        Codec::ScalarField(Box::new(self))
+    }
+
     fn batch_loss(
         &self,
         batch: &[ScalarField],
@@ -107,6 +124,8 @@ impl TrainedCodec for ScalarFieldCodec {
 pub struct CodecStep<C> {
     /// The measurements.
     pub examples: Mix,
+    /// What is watched.
+    pub watched: Watched,
     /// Number in a batch.
     pub batch: u64,
     /// The device of the codec.
@@ -134,7 +153,25 @@ impl<C: TrainedCodec> Step for CodecStep<C> {
             terms: terms.into_iter().map(value).collect(),
             weight: 1.0,
             tokens: 0,
+            operations: 0.0,
         })
     }
+
+    fn validate(&self, codec: &C) -> Result<Vec<(String, f64)>, TrainError> {
+        let measured = self.watched.measurements().cloned();
+        let measured: Vec<C::Measured> = measured.filter_map(C::take).collect();
+        if measured.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sum = 0.0;
+        for batch in measured.chunks(self.batch as usize) {
+            let (loss, _) = codec.batch_loss(batch, &self.device)?;
+            sum += batch.len() as f64 * f64::from(loss.into_scalar::<f32>());
+        }
+        let loss = (Self::HELD_OUT.to_owned(), sum / measured.len() as f64);
+        let figures = self
+            .watched
+            .figures(codec.clone().into_any(), &self.device)?;
+        Ok(std::iter::once(loss).chain(figures).collect())
+    }
 }
-            operations: 0.0,

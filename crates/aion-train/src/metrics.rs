@@ -12,7 +12,7 @@ pub struct Progress {
     /// Steps in all.
     pub steps: u64,
     /// Loss and its terms (of the model: cross-entropy of each modality, nats), means over the
-    /// steps since the last report.
+    /// steps since the last report; and after a validation pass what it found.
     pub losses: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,

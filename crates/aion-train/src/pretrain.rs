@@ -41,6 +41,8 @@ impl Step for Pretraining {
     type Model = Transformer;
     type Batch = Masked;
 
+    const HELD_OUT: &'static str = "validation/mean/token";
+
     fn batch(&self, position: u64) -> Result<Masked, TrainError> {
         let samples = position * self.batch..(position + 1) * self.batch;
         let objects: Result<Vec<(u64, ObjectTokens)>, TrainError> = samples
@@ -55,11 +57,11 @@ impl Step for Pretraining {
 
     fn loss(&self, model: &Transformer, (shown, hidden): Masked) -> Result<StepLoss, TrainError> {
         let objects = hidden.len();
-        let loss = model.loss(&shown, &hidden)?;
-        let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
         let pairs = shown.iter().zip(&hidden);
         let work = pairs.map(|(shown, hidden)| Work::of_object(model.config(), shown, hidden));
         let operations = work.map(|work| work.training(false)).sum();
+        let loss = model.loss(&shown, &hidden)?;
+        let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
         let mut sums = Sums::default();
         sums.add(&loss.by_modality);
         let mut terms = sums.means("");
@@ -78,9 +80,9 @@ impl Step for Pretraining {
                 Balance::Modality => 1.0,
             },
             tokens: (seen + targets) as u64,
+            operations,
         })
     }
-            operations,
 
     fn validate(&self, model: &Transformer) -> Result<Vec<(String, f64)>, TrainError> {
         self.validation.losses(model)

@@ -20,7 +20,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::codec_report::{ModalityReport, of_codec};
+use crate::codec_report::{ModalityReport, Watched, of_codec};
 use crate::codec_step::{CodecStep, TrainedCodec};
 use crate::config::{CodecTask, ModelTask, RunConfig};
 use crate::data::encoded::Encoded;
@@ -194,6 +194,7 @@ impl Run<'_> {
         build: fn(&T, &Weights) -> C,
     ) -> Result<Summary, TrainError> {
         let task = CodecStep {
+            watched: Watched::new(self.config, kind)?,
             examples: self.mix(kind, mix)?,
             batch: self.config.run.batch,
             device: self.device.clone(),
@@ -419,9 +420,9 @@ impl Run<'_> {
             schedule: &config.schedule,
             config: self.text,
             examples: self.examples,
-        };
             // Of codecs the operations are not counted.
             peak: config.model.as_ref().and_then(|_| device_peak(self.device)),
+        };
         let report = &mut self.report;
         let mut progress = |progress: &Progress| report(&Event::Step(progress.clone()));
         let trained: Trained<S::Model> = trainer.run(

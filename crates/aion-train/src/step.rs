@@ -25,7 +25,11 @@ pub trait Step {
     /// The examples do not fit the model.
     fn loss(&self, model: &Self::Model, batch: Self::Batch) -> Result<StepLoss, TrainError>;
 
-    /// Losses on objects that are not learned from, by name; none where the task has no such objects.
+    /// The loss among those of [`Step::validate`] by which checkpoints are compared.
+    const HELD_OUT: &'static str = "validation/loss";
+
+    /// Losses and other figures on objects that are not learned from, by name; none where the task has no
+    /// such objects.
     ///
     /// # Errors
     /// The examples do not fit the model.
@@ -46,6 +50,6 @@ pub struct StepLoss {
     pub weight: f64,
     /// Tokens that were seen and predicted; 0 where there are none.
     pub tokens: u64,
-}
     /// Floating-point operations of the model forwards and backwards; 0 where they are not counted.
     pub operations: f64,
+}

@@ -23,9 +23,6 @@ use crate::step::Step;
 /// Steps in a row without finite gradients after which a run gives up.
 const MOST_SKIPPED: u64 = 20;
 
-/// The validation loss by which checkpoints are compared.
-pub(crate) const HELD_OUT: &str = "validation/mean/token";
-
 /// Section `run`: the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +47,7 @@ pub struct LoopConfig {
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_every")]
     pub checkpoint_every: u64,
-    /// Steps between passes over the validation part; none without.
+    /// Steps between passes over the validation part, or of a codec over what its report judges; none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<u64>,
     /// The newest checkpoints that stay.
@@ -115,11 +112,11 @@ pub struct Trainer<'a> {
     /// The learning rate's course.
     pub schedule: &'a Schedule,
     /// The whole configuration as text, kept in checkpoints to know the run again.
-    /// Floating-point operations a second that the machine can do, where known.
-    pub peak: Option<f64>,
     pub config: &'a str,
     /// Examples in one round of the training set.
     pub examples: u64,
+    /// Floating-point operations a second that the machine can do, where known.
+    pub peak: Option<f64>,
 }
 
 /// How a run ended.
@@ -142,10 +139,10 @@ struct Running<M> {
 
 /// What the last step was like.
 struct Advance {
-    operations: f64,
     learning_rate: f64,
     gradient_norm: f64,
     tokens: u64,
+    operations: f64,
 }
 
 impl Trainer<'_> {
@@ -172,10 +169,10 @@ impl Trainer<'_> {
         while running.state.step < self.run.steps && !stop.load(Ordering::Relaxed) {
             let advance;
             (running, advance) = self.advance(task, running)?;
-            clock.operations += advance.operations;
             let step = running.state.step;
             let done = step == self.run.steps;
             clock.tokens += advance.tokens;
+            clock.operations += advance.operations;
             if self.run.validates(step) {
                 self.validate(task, &mut running)?;
             }
@@ -252,10 +249,10 @@ impl Trainer<'_> {
             let loss = task.loss(&running.model, batch)?;
             let weighted = loss.total.clone().mul_scalar(loss.weight);
             gradients.add(&running.model, weighted.backward(), loss.weight);
-            operations += loss.operations;
             let value = f64::from(loss.total.into_scalar::<f32>());
             total += loss.weight * value;
             tokens += loss.tokens;
+            operations += loss.operations;
             state.means.add("loss", value, loss.weight);
             for (name, value) in &loss.terms {
                 state.means.add(name, *value, loss.weight);
@@ -279,10 +276,10 @@ impl Trainer<'_> {
             });
         }
         let advance = Advance {
-            operations,
             learning_rate: self.optim.learning_rate * factor,
             gradient_norm: outcome.norm,
             tokens,
+            operations,
         };
         Ok((running, advance))
     }
@@ -296,7 +293,7 @@ impl Trainer<'_> {
         let model = running.optimizer.averaged(running.model.valid());
         for (name, value) in task.validate(&model)? {
             running.state.means.add(&name, value, 1.0);
-            if name == HELD_OUT {
+            if name == S::HELD_OUT {
                 running.state.held_out = Some(value);
             }
         }
@@ -313,13 +310,13 @@ impl Trainer<'_> {
             losses: state.means.take(),
             learning_rate: advance.learning_rate,
             gradient_norm: advance.gradient_norm,
+            skipped: state.skipped,
+            examples_per_second: examples / seconds,
+            tokens_per_second: clock.tokens as f64 / seconds,
             utilisation: self
                 .peak
                 .filter(|_| clock.operations > 0.0)
                 .map(|peak| clock.operations / seconds / peak),
-            skipped: state.skipped,
-            examples_per_second: examples / seconds,
-            tokens_per_second: clock.tokens as f64 / seconds,
             peak_mb: peak_megabytes(),
             seconds: clock.started.elapsed().as_secs_f64(),
             eta_seconds: seconds / steps * (self.run.steps - state.step) as f64,
@@ -348,20 +345,20 @@ impl Trainer<'_> {
 /// Time and work since the last report.
 struct Clock {
     started: Instant,
-    operations: f64,
     since: Instant,
     step: u64,
     tokens: u64,
+    operations: f64,
 }
 
 impl Clock {
     fn start(step: u64) -> Self {
         Clock {
             started: Instant::now(),
-            operations: 0.0,
             since: Instant::now(),
             step,
             tokens: 0,
+            operations: 0.0,
         }
     }
 }

@@ -9,6 +9,7 @@ mod fidelity;
 mod held_out;
 mod of_run;
 mod photometry;
+mod watched;
 
 use aion_codec::{Codec, CodecSet};
 use aion_data::band::{self, Band};
@@ -27,6 +28,7 @@ pub use of_run::of_newest;
 pub(crate) use of_run::{judge_held_out, of_codec, write_report};
 pub use photometry::Photometry;
 use photometry::{Pairs, aperture};
+pub use watched::Watched;
 
 /// Measurements encoded at once.
 const CHUNK: usize = 8;

@@ -6,8 +6,8 @@ use aion_model::Transformer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::pretrain::Validation;
-use crate::trainer::HELD_OUT;
+use crate::pretrain::{Pretraining, Validation};
+use crate::step::Step;
 
 /// Cross-entropy on the held-out set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,10 @@ impl HeldOut {
     pub(super) fn of(model: &Transformer, set: &Validation) -> Result<Self, TrainError> {
         let means: BTreeMap<String, f64> = set.losses(model)?.into_iter().collect();
         let infinite = || TrainError::Scaling("a held-out loss is not finite".to_owned());
-        let loss = means.get(HELD_OUT).copied().ok_or_else(infinite)?;
+        let loss = means
+            .get(Pretraining::HELD_OUT)
+            .copied()
+            .ok_or_else(infinite)?;
         Ok(HeldOut { loss, means })
     }
 }

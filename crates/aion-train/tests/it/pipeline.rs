@@ -137,6 +137,55 @@ fn a_checkpoint_is_made_from_nothing() {
 }
 
 #[test]
+fn a_codec_is_watched_while_it_is_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, task, figures) in [
+        (
+            "image",
+            IMAGE,
+            ["tok_image_hsc/HSC-G/r2", "tok_image/perplexity"],
+        ),
+        (
+            "spectrum",
+            SPECTRUM,
+            ["tok_spectrum_sdss/flux/chi2", "tok_spectrum_desi/mask_auc"],
+        ),
+    ] {
+        let mut config = config(folder.path(), name, task);
+        config.run.validate_every = Some(3);
+        let last = train(&config, false, 100).expect(name).last;
+        let losses = last.expect("a report").losses;
+        assert!(losses["validation/loss"].is_finite(), "{losses:?}");
+        for figure in figures {
+            let name = format!("report/{figure}");
+            assert!(
+                losses.get(&name).is_some_and(|x| x.is_finite()),
+                "{name}: {losses:?}"
+            );
+        }
+        let watched = std::fs::read(folder.path().join(name).join(LAST)).expect("weights");
+        std::fs::remove_dir_all(folder.path().join(name)).expect("removed");
+        config.run.validate_every = None;
+        let last = train(&config, false, 100).expect(name).last;
+        assert!(
+            !last
+                .expect("a report")
+                .losses
+                .contains_key("validation/loss")
+        );
+        let unwatched = std::fs::read(folder.path().join(name).join(LAST)).expect("weights");
+        assert!(watched == unwatched, "{name}");
+    }
+    let mut config = config(folder.path(), "none", IMAGE);
+    (config.run.validate_every, config.report.objects) = (Some(3), 0);
+    let error = train(&config, false, 100).expect_err("refused").to_string();
+    assert!(error.contains("run.validate_every"), "{error}");
+}
+
+/// The weights after the last step.
+const LAST: &str = "checkpoints/step-00000006/model.safetensors";
+
+#[test]
 fn a_trained_codec_is_judged_on_what_it_has_not_seen() {
     let folder = tempfile::tempdir().expect("a folder");
     let mixed = format!("{IMAGE}{MIX}");

@@ -55,7 +55,9 @@ pub(super) fn draw(reports: &[Progress]) -> Result<String> {
 
 /// The terms and, last and so above them, the loss.
 fn losses(reports: &[Progress]) -> Vec<Curve> {
+    // A codec's figures on what is held out have units of their own.
     let keys = reports.iter().flat_map(|at| at.losses.keys());
+    let keys = keys.filter(|name| !name.starts_with("report/"));
     let mut names: Vec<&String> = keys.collect::<BTreeSet<_>>().into_iter().collect();
     names.sort_by_key(|name| *name == "loss");
     let few = names.len() <= COLOURS.len() + 1;
