@@ -194,7 +194,7 @@ impl Run<'_> {
         build: fn(&T, &Weights) -> C,
     ) -> Result<Summary, TrainError> {
         let task = CodecStep {
-            watched: Watched::new(self.config, kind)?,
+            watched: Watched::new(self.config, mix::of_kind(kind))?,
             examples: self.mix(kind, mix)?,
             batch: self.config.run.batch,
             device: self.device.clone(),

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use aion_codec::codec::OpenCodec;
 use aion_codec::{Codec, CodecSet};
-use aion_data::{Kind, Measurement, ModalityId, Object};
+use aion_data::{Measurement, ModalityId, Object};
 use aion_kernel::{LoadReport, WeightNames};
 use burn::tensor::Device;
 
 use super::{ModalityReport, held_out, judge};
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::mix::of_kind;
 
-/// Held-out objects with measurements of one kind, the same in every pass.
+/// Held-out objects with measurements of modalities that share a codec, the same in every pass.
 #[derive(Debug, Default)]
 pub struct Watched {
     modalities: Vec<ModalityId>,
@@ -21,15 +20,14 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Those that the report at the end judges too; none where the run file asks for no validation.
+    /// Those of the modalities that the report at the end judges too; none where the run file asks for no validation.
     ///
     /// # Errors
     /// A file cannot be read, or nothing is held out although the run file asks for validation.
-    pub(crate) fn new(config: &RunConfig, kind: Kind) -> Result<Self, TrainError> {
+    pub(crate) fn new(config: &RunConfig, modalities: Vec<ModalityId>) -> Result<Self, TrainError> {
         if config.run.validate_every.is_none() {
             return Ok(Watched::default());
         }
-        let modalities = of_kind(kind);
         let objects = held_out(&config.data, &modalities, config.report.objects)?;
         if objects.is_empty() {
             let reason = "no measurement is held out: raise `report.objects` or \
@@ -67,7 +65,7 @@ impl Watched {
             names: WeightNames::default(),
             report: LoadReport::default(),
         };
-        // All modalities of a kind share the codec, so that no folder is looked into.
+        // All share the codec, so that no folder is looked into.
         let codecs = CodecSet::new(Path::new(""), device).with(*first, open);
         let mut figures = Vec::new();
         for modality in &self.modalities {

@@ -15,7 +15,7 @@ use aion_kernel::{WeightNames, Weights};
 use aion_model::checkpoint::CONFIG_FILE;
 
 use super::{Run, Summary};
-use crate::codec_report::{judge_held_out, write_report};
+use crate::codec_report::{Watched, judge_held_out, write_report};
 use crate::codec_step::CodecStep;
 use crate::data::measurements;
 use crate::error::TrainError;
@@ -39,6 +39,7 @@ impl Run<'_> {
         let (examples, counts) = measurements(&config.data, &[id], config.run.seed)?;
         self.data(counts, examples.len());
         let task = CodecStep {
+            watched: Watched::new(config, vec![id])?,
             examples: Mix::even(examples),
             batch: config.run.batch,
             device: self.device.clone(),
