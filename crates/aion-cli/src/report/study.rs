@@ -9,12 +9,12 @@ use aion_codec::{Codec, CodecSet, RangeReport};
 use aion_data::{
     DataError, Kind, Measurement, ModalityId, Object, ObjectTokens, Place, Problem, num_tokens,
 };
+use aion_model::ask::{Question, answer};
 use aion_model::{Distribution, Prediction, Transformer};
 use anyhow::Result;
 
 use crate::problems::Problems;
 use crate::report::agreement::{Agreement, agreement};
-use crate::report::ask::{Question, answer};
 use crate::report::names::redshift;
 use crate::report::neighbours::{Neighbour, neighbours};
 use crate::report::questions::{absent_question, redshift_contexts, withheld_questions};
