@@ -236,7 +236,7 @@ impl Instruments<'_> {
             }
         }
         let mut answers = vec![None; questions.len()];
-        answer(self.model, &questions, |place, _, prediction| {
+        answer::<anyhow::Error>(self.model, &questions, |place, _, prediction| {
             if let Some(slot) = answers.get_mut(place) {
                 *slot = prediction.distribution(&grid);
             }
@@ -268,7 +268,7 @@ impl Instruments<'_> {
             .flat_map(|(object, study)| questions(&study.tokens, object, &targets))
             .collect();
         let mut likeliest: BTreeMap<ModalityId, Vec<(usize, Vec<u16>)>> = BTreeMap::new();
-        answer(self.model, &asked, |place, id, prediction: Prediction| {
+        answer::<anyhow::Error>(self.model, &asked, |place, id, prediction: Prediction| {
             let Some(object) = asked.get(place).map(|question| question.object) else {
                 return Ok(());
             };

@@ -150,9 +150,9 @@ pub(super) fn ask(
             }
         }
         let mut sums = vec![f64::NAN; questions.len()];
-        answer(model, &questions, |place, _, prediction| {
+        answer::<TrainError>(model, &questions, |place, _, prediction| {
             sums[place] = prediction.cross_entropy(truths[place]);
-            Ok::<(), TrainError>(())
+            Ok(())
         })?;
         for (question, place, column) in readers {
             found[place].nats[column] = sums[question];

@@ -60,6 +60,7 @@ pub(super) fn redshift() -> Option<ModalityId> {
 }
 
 impl RedshiftTable {
+    /// The columns of a survey, without rows.
     pub fn new(survey: Survey) -> Self {
         let image = ModalityId::of_kind(Kind::Image, survey);
         let bands = image.map(survey_bands).unwrap_or_default();

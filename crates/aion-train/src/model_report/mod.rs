@@ -118,7 +118,7 @@ pub fn report(
     stage("asking for what real objects have, and for their redshifts");
     let objects = sample::held_out(&aion, real.iter().cloned(), most)?;
     samples.extend(sample_report(&aion, &objects, &unigrams, device)?);
-    let of = |survey| {
+    let of = |survey: Survey| -> Vec<Object> {
         let has_row = |object: &&Object| row(object, survey, 1).is_some();
         real.iter()
             .filter(has_row)

@@ -105,7 +105,7 @@ fn estimates(aion: &Aion, shown: &[(f64, ObjectTokens)]) -> Result<Vec<Estimate>
         })
         .collect();
     let mut found = Vec::new();
-    answer(&aion.transformer, &questions, |place, id, prediction| {
+    answer::<TrainError>(&aion.transformer, &questions, |place, id, prediction| {
         let z = shown[place].0;
         let distribution = aion.distribution(id, &prediction)?;
         found.extend(distribution.map(|found| Estimate {
@@ -116,7 +116,7 @@ fn estimates(aion: &Aion, shown: &[(f64, ObjectTokens)]) -> Result<Vec<Estimate>
             q84: found.q84,
             pit: found.cdf(z),
         }));
-        Ok::<(), TrainError>(())
+        Ok(())
     })?;
     Ok(found)
 }
