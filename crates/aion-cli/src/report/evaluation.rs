@@ -34,70 +34,56 @@ fn table(
     format!("\n## {title}\n\n{about}\n\n{}{rule}{rows}", line(&heads))
 }
 
+/// Of all objects, with what the whole has over less; then of those that have everything, with what
+/// images and spectra add to the rest.
 fn cross_entropy(sample: &SampleReport) -> String {
     let origin = origin(sample.simulated);
-    let nats = |row: &CrossEntropy| {
-        let columns = [
+    let all = cross_entropy_table(
+        &format!("Cross-entropy on {} {origin} objects", sample.objects),
+        "Nats a token. Each modality is asked for alone, from the columns' inputs; gains are what the last \
+         column has over the others, ± the standard error over objects.",
+        ["over unigram", "over numbers"],
+        &sample.cross_entropy,
+        |row| [row.unigram, row.numbers],
+    );
+    if sample.ablation.is_empty() {
+        return all;
+    }
+    let complete = cross_entropy_table(
+        &format!("Ablation on {origin} objects that have numbers, an image and a spectrum"),
+        "As above; the gains are what images add where all else is shown, and what spectra add.",
+        ["by images", "by spectra"],
+        &sample.ablation,
+        |row| [row.without_images, row.without_spectra],
+    );
+    all + &complete
+}
+
+fn cross_entropy_table(
+    title: &str,
+    about: &str,
+    gains: [&str; 2],
+    rows: &[CrossEntropy],
+    gains_of: fn(&CrossEntropy) -> [Without; 2],
+) -> String {
+    let columns = ["unigram", "numbers", "+ images", "+ spectra", "all"];
+    let mut heads = vec!["modality", "objects", "tokens"];
+    heads.extend(columns.into_iter().chain(gains));
+    let cells = |row: &CrossEntropy| {
+        let less = [
             row.unigram,
             row.numbers,
             row.without_spectra,
             row.without_images,
         ];
-        columns.map(|column| format!("{:.2}", column.nats))
-    };
-    let row = |row: &CrossEntropy, gains: &[Without]| {
         let mut cells = vec![format!("`{}`", row.modality)];
         cells.extend([row.objects, row.tokens].map(|count| count.to_string()));
-        cells.extend(nats(row));
-        cells.push(format!("{:.2}", row.all));
-        cells.extend(gains.iter().map(gain));
+        let nats = less.iter().map(|less| less.nats).chain([row.all]);
+        cells.extend(nats.map(|nats| format!("{nats:.2}")));
+        cells.extend(gains_of(row).iter().map(gain));
         cells
     };
-    let all = table(
-        &format!("Cross-entropy on {} {origin} objects", sample.objects),
-        "Nats a token. Each modality is asked for alone, from the columns' inputs; gains are what the last \
-         column has over the others, ± the standard error over objects.",
-        &[
-            "modality",
-            "objects",
-            "tokens",
-            "unigram",
-            "numbers",
-            "+ images",
-            "+ spectra",
-            "all",
-            "over unigram",
-            "over numbers",
-        ],
-        sample
-            .cross_entropy
-            .iter()
-            .map(|r| row(r, &[r.unigram, r.numbers])),
-    );
-    if sample.ablation.is_empty() {
-        return all;
-    }
-    let complete = table(
-        &format!("Ablation on {origin} objects that have numbers, an image and a spectrum"),
-        "As above; the gains are what images add where all else is shown, and what spectra add.",
-        &[
-            "modality",
-            "objects",
-            "tokens",
-            "unigram",
-            "numbers",
-            "+ images",
-            "+ spectra",
-            "all",
-            "by images",
-            "by spectra",
-        ],
-        sample
-            .ablation
-            .iter()
-            .map(|r| row(r, &[r.without_images, r.without_spectra])),
-    );
-    all + &complete
+    table(title, about, &heads, rows.iter().map(cells))
 }
 
 fn gain(without: &Without) -> String {

@@ -40,7 +40,11 @@ impl Unigrams {
         let none = vec![0.0; vocabulary];
         let counts = self.0.get(&id).unwrap_or(&none);
         let is_ordered = matches!(id.info().kind, Kind::Scalar | Kind::Coefficients);
-        let bandwidths = if is_ordered { &BANDWIDTHS[..] } else { &[0.0][..] };
+        let bandwidths = if is_ordered {
+            &BANDWIDTHS[..]
+        } else {
+            &[0.0][..]
+        };
         let mut best = (f64::INFINITY, Vec::new());
         for bandwidth in bandwidths {
             let costs = costs(&spread(counts, *bandwidth));
