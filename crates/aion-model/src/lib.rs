@@ -1,11 +1,12 @@
 //! The transformer over tokens of all modalities: objects' tokens in, states and predictions out.
 //!
 //! [`config`] is the published configuration; [`transformer`] encodes and decodes packed batches of
-//! objects that differ in what was measured; [`predict`] turns logits into answers; [`loss`] is
-//! what training minimises; [`checkpoint`] opens and saves; [`mod@extend`] adds a modality;
-//! [`aion`] joins transformer and codecs.
+//! objects that differ in what was measured; [`ask`] puts questions that share passes and [`predict`] turns
+//! logits into answers; [`loss`] is what training minimises; [`checkpoint`] opens and saves; [`mod@extend`]
+//! adds a modality; [`aion`] joins transformer and codecs.
 
 pub mod aion;
+pub mod ask;
 mod attention;
 mod block;
 pub mod budget;

@@ -37,6 +37,18 @@ impl Prediction {
         self.rows().map(|row| softmax(row, 1.0)).collect()
     }
 
+    /// Cross-entropy of the true tokens, summed over them, nats. Each must be in the vocabulary.
+    pub fn cross_entropy(&self, tokens: &[u16]) -> f64 {
+        let of_token = |(row, token): (&[f32], &u16)| {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let above = |logit: &f32| f64::from(*logit) - f64::from(largest);
+            let sum: f64 = row.iter().map(|logit| above(logit).exp()).sum();
+            let logit = row.get(usize::from(*token));
+            sum.ln() - logit.map_or(f64::NEG_INFINITY, above)
+        };
+        self.rows().zip(tokens).map(of_token).sum()
+    }
+
     /// The likeliest tokens; the smallest of equals.
     pub fn argmax(&self) -> Vec<u16> {
         let best = |row: &[f32]| {
@@ -120,6 +132,25 @@ impl Distribution {
             probabilities,
         }
     }
+
+    /// The probability below a value, the inverse of the quantiles.
+    pub fn cdf(&self, value: f64) -> f64 {
+        let mut below: Option<(f64, f64)> = None;
+        let mut sum = 0.0;
+        for (&bin, p) in self.grid.iter().zip(&self.probabilities) {
+            let (bin, reached) = (f64::from(bin), sum + p / 2.0);
+            if bin >= value {
+                return match below {
+                    Some((left, at)) => at + (reached - at) * (value - left) / (bin - left),
+                    None if bin == value => reached,
+                    None => 0.0,
+                };
+            }
+            below = Some((bin, reached));
+            sum += p;
+        }
+        1.0
+    }
 }
 
 /// The value below which `level` of the probability lies: half of a bin's probability is taken to
@@ -180,6 +211,24 @@ mod tests {
         assert!((found.median - 2.0).abs() < 1e-6);
         assert!((found.q84 + found.q16 - 4.0).abs() < 1e-6);
         assert!(found.q84 > 2.5 && found.q84 < 3.0);
+    }
+
+    #[test]
+    fn the_cdf_inverts_the_quantiles() {
+        let logits = [0.3, -1.0, 2.0, 0.5].to_vec();
+        let found = Prediction::new(4, logits).distribution(&[0.0, 0.2, 0.3, 1.0]);
+        let found = found.expect("a scalar");
+        for (level, value) in [(0.16, found.q16), (0.5, found.median), (0.84, found.q84)] {
+            assert!((found.cdf(value) - level).abs() < 1e-9, "{level}");
+        }
+        assert_eq!((found.cdf(-0.1), found.cdf(1.1)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn cross_entropy_is_minus_the_log_of_the_probability() {
+        let prediction = Prediction::new(2, vec![0.0, 3f32.ln(), 900.0, 900.0]);
+        let expected = 4f64.ln() + 2f64.ln();
+        assert!((prediction.cross_entropy(&[0, 1]) - expected).abs() < 1e-6);
     }
 
     #[test]

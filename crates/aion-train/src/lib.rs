@@ -20,6 +20,7 @@ pub mod masking;
 pub mod memory;
 pub mod metrics;
 pub mod mix;
+pub mod model_report;
 mod one_pass;
 pub mod optim;
 pub mod plan;

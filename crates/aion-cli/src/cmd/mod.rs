@@ -6,6 +6,7 @@ pub mod cutout;
 pub mod demo;
 pub mod detokenize;
 pub mod embed;
+pub mod evaluate;
 pub mod fetch;
 pub mod inspect;
 pub mod leakage;

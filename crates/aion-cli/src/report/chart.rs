@@ -150,6 +150,17 @@ fn tick(value: f64, step: f64) -> String {
     label.replace('-', "\u{2212}")
 }
 
+/// The outline of a histogram with equal bins from 0 to 1.
+pub fn steps(shares: &[f64]) -> Vec<(f64, f64)> {
+    let mut line = vec![(0.0, 0.0)];
+    for (bin, share) in shares.iter().enumerate() {
+        let edges = [bin, bin + 1].map(|edge| edge as f64 / shares.len() as f64);
+        line.extend(edges.map(|edge| (edge, *share)));
+    }
+    line.push((1.0, 0.0));
+    line
+}
+
 /// The range that holds the middle of `values`, leaving out the share `tail` at either end, widened
 /// by a margin. `None` of fewer than two values or of equal ones.
 pub fn span(values: impl Iterator<Item = f64>, tail: f64, margin: f64) -> Option<Range<f64>> {

@@ -1,18 +1,16 @@
 //! What samplers of masks feed: how full budgets are, and how often modalities are seen and predicted.
 
-use aion_train::masking::statistics::{MaskStatistics, ModalityUse, STEPS, Side};
+use aion_train::masking::statistics::{MaskStatistics, ModalityUse, Side};
 use anyhow::Result;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::report::chart::{self, Area, Axes, BLUE, INK, RED, TEAL, text};
+use crate::report::chart::{self, Area, Axes, BLUE, RED, TEAL};
+use crate::report::dot_chart::{self, AXIS, ROW};
 
 const WIDTH: u32 = 860;
-/// Height of the histograms, and of a modality's row, pixels.
+/// Height of the histograms, pixels.
 const HISTOGRAM: u32 = 260;
-const ROW: u32 = 18;
-/// Room for the axis below the rows, and for names beside them, pixels.
-const AXIS: u32 = 52;
+/// Room for names beside the rows, pixels.
 const NAMES: u32 = 116;
 const COLOURS: [RGBColor; 3] = [BLUE, RED, TEAL];
 
@@ -69,12 +67,7 @@ fn draw_fill(
     };
     let mut chart = chart::axes(area, &axes)?;
     for (found, colour) in found.iter().zip(COLOURS) {
-        let mut line = vec![(0.0, 0.0)];
-        for (step, share) in side(found).fills.iter().enumerate() {
-            let edges = [step, step + 1].map(|edge| edge as f64 / STEPS as f64);
-            line.extend(edges.map(|edge| (edge, *share)));
-        }
-        line.push((1.0, 0.0));
+        let line = chart::steps(&side(found).fills);
         chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
     }
     Ok(())
@@ -91,39 +84,14 @@ fn draw_use(
         return Ok(());
     };
     let keys: Vec<&str> = first.by_modality.keys().copied().collect();
-    let (beside, area) = area.split_horizontally(names);
-    let mut chart = ChartBuilder::on(&area)
-        .margin_left(6)
-        .margin_right(14)
-        .x_label_area_size(AXIS - 10)
-        .build_cartesian_2d(-0.02..1.02, 0.0..keys.len() as f64)?;
-    chart
-        .configure_mesh()
-        .disable_y_axis()
-        .disable_y_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(INK.mix(0.16))
-        .axis_style(INK.mix(0.7))
-        .label_style(text(11.0, &INK))
-        .axis_desc_style(text(12.0, &INK))
-        .x_desc(label)
-        .x_labels(6)
-        .draw()?;
-    for (place, key) in keys.iter().enumerate() {
-        let y = (keys.len() - place) as f64 - 0.5;
-        let line = PathElement::new(vec![(0.0, y), (1.0, y)], INK.mix(0.16));
-        chart.draw_series([line])?;
-        for (found, colour) in found.iter().zip(COLOURS) {
-            let share = found.by_modality.get(key).map_or(0.0, &share);
-            chart.draw_series([Circle::new((share, y), 3, colour.filled())])?;
-        }
-        let (_, pixel) = chart.backend_coord(&(0.0, y));
-        let (_, top) = beside.get_base_pixel();
-        let anchor = Pos::new(HPos::Right, VPos::Center);
-        if names > 0 {
-            let at = (names as i32, pixel - top);
-            beside.draw_text(key, &text(11.0, &INK).pos(anchor), at)?;
-        }
-    }
-    Ok(())
+    let of = |found: &MaskStatistics| {
+        let share = |key: &&str| found.by_modality.get(key).map_or(0.0, &share);
+        keys.iter().map(share).collect()
+    };
+    let series: Vec<(RGBColor, Vec<f64>)> = COLOURS.into_iter().zip(found.iter().map(of)).collect();
+    let axis = dot_chart::Axis {
+        x: -0.02..1.02,
+        label,
+    };
+    dot_chart::dots(area, (&keys, names), &axis, &series)
 }

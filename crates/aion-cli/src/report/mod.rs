@@ -5,14 +5,16 @@
 //! self-contained HTML file, [`summary`] as JSON, and [`folder`] puts them on disk whole or not
 //! at all. [`sky_map`] is drawn for `aion inspect`,
 //! [`separation_figure`] for `aion crossmatch`, [`scaling_figure`] for `aion scaling`, [`codec`] for
-//! `aion train codec`.
+//! `aion train codec`, [`evaluation`] for `aion evaluate`.
 
 pub mod agreement;
-pub mod ask;
 pub mod bundled;
 pub mod card;
 pub mod chart;
 pub mod codec;
+pub mod dot_chart;
+pub mod evaluation;
+pub mod evaluation_figures;
 pub mod figures;
 pub mod folder;
 pub mod html;

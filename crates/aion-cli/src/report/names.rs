@@ -118,12 +118,8 @@ fn name(kind: Kind) -> (&'static str, &'static str) {
 }
 
 /// `simulated` or `real`.
-pub fn origin(object: &Object) -> &'static str {
-    if object.simulated {
-        "simulated"
-    } else {
-        "real"
-    }
+pub fn origin(simulated: bool) -> &'static str {
+    if simulated { "simulated" } else { "real" }
 }
 
 /// An identifier as part of a file name.

@@ -36,7 +36,10 @@ pub fn of_object(
 ) -> Figure {
     let object = &study.object;
     let mark = origin_mark(object.simulated);
-    let (origin, stem) = (names::origin(object), names::file_stem(&object.id));
+    let (origin, stem) = (
+        names::origin(object.simulated),
+        names::file_stem(&object.id),
+    );
     Figure {
         object: Some(place),
         name: format!("{place:03}-{origin}-{stem}-{what}"),

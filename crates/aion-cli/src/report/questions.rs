@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use aion_data::{Kind, ModalityId, ObjectTokens};
+use aion_model::ask::Question;
 
-use crate::report::ask::Question;
 use crate::report::names::{is_catalogue_number, redshift};
 
 /// The tokens of the modalities that `keep` wants.

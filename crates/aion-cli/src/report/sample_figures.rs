@@ -173,7 +173,7 @@ pub fn neighbour_rows(studies: &[Study]) -> Vec<Figure> {
                 names.push(format!(
                     "{} ({}, {:.3})",
                     escape(&other.object.id),
-                    origin(&other.object),
+                    origin(other.object.simulated),
                     neighbour.cosine
                 ));
             }

@@ -9,12 +9,12 @@ use aion_codec::{Codec, CodecSet, RangeReport};
 use aion_data::{
     DataError, Kind, Measurement, ModalityId, Object, ObjectTokens, Place, Problem, num_tokens,
 };
+use aion_model::ask::{Question, answer};
 use aion_model::{Distribution, Prediction, Transformer};
 use anyhow::Result;
 
 use crate::problems::Problems;
 use crate::report::agreement::{Agreement, agreement};
-use crate::report::ask::{Question, answer};
 use crate::report::names::redshift;
 use crate::report::neighbours::{Neighbour, neighbours};
 use crate::report::questions::{absent_question, redshift_contexts, withheld_questions};
@@ -236,7 +236,7 @@ impl Instruments<'_> {
             }
         }
         let mut answers = vec![None; questions.len()];
-        answer(self.model, &questions, |place, _, prediction| {
+        answer::<anyhow::Error>(self.model, &questions, |place, _, prediction| {
             if let Some(slot) = answers.get_mut(place) {
                 *slot = prediction.distribution(&grid);
             }
@@ -268,7 +268,7 @@ impl Instruments<'_> {
             .flat_map(|(object, study)| questions(&study.tokens, object, &targets))
             .collect();
         let mut likeliest: BTreeMap<ModalityId, Vec<(usize, Vec<u16>)>> = BTreeMap::new();
-        answer(self.model, &asked, |place, id, prediction: Prediction| {
+        answer::<anyhow::Error>(self.model, &asked, |place, id, prediction: Prediction| {
             let Some(object) = asked.get(place).map(|question| question.object) else {
                 return Ok(());
             };

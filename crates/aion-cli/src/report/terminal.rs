@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::report::names::origin;
 use crate::report::summary::{Row, decimals, interval, percent};
 
 /// Width where the output is no terminal.
@@ -21,7 +22,9 @@ struct Column {
 
 const COLUMNS: [Column; 11] = [
     column("object", 18, 0, false, |row| row.object.clone()),
-    column("origin", 9, 0, false, |row| origin(row).to_owned()),
+    column("origin", 9, 0, false, |row| {
+        origin(row.simulated).to_owned()
+    }),
     column("survey", 8, 3, false, |row| row.survey.clone()),
     column("measured", 12, 2, false, |row| row.measured_shortly.clone()),
     column("tokens", 6, 5, true, |row| row.num_tokens.to_string()),
@@ -53,10 +56,6 @@ const fn column(
         right,
         cell,
     }
-}
-
-fn origin(row: &Row) -> &'static str {
-    if row.simulated { "simulated" } else { "real" }
 }
 
 /// Columns of the terminal.

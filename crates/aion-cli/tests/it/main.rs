@@ -7,6 +7,7 @@ mod composition;
 mod crossmatch;
 mod cutout;
 mod demo;
+mod evaluate;
 mod fetch;
 mod inspect;
 mod multimodal_universe;

@@ -5,9 +5,9 @@ use serde::Serialize;
 /// Reconstruction of one band. Pixels without noise (inverse variance 0) do not count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fidelity {
-    /// The band; `flux` for spectra, `field` for maps.
+    /// The band; `flux` for spectra, `field` for maps, `value` for numbers.
     pub band: String,
-    /// Pixels compared.
+    /// Pixels (or numbers) compared.
     pub pixels: u64,
     /// Mean squared error in units of the noise; none where the noise is not known.
     pub chi2: Option<f64>,

@@ -1,11 +1,9 @@
 //! Measurements that no training has seen: survey objects held out, and simulated ones beyond
 //! those trained on.
 
-use aion_data::reader::{ReadOptions, read};
 use aion_data::{ModalityId, Object};
 
-use crate::data::files::survey_files;
-use crate::data::observed::{is_kept_from, seen_by};
+use crate::data::observed::{every_held_out_object, seen_by};
 use crate::data::{DataConfig, Part};
 use crate::error::TrainError;
 
@@ -20,20 +18,16 @@ pub(crate) fn held_out(
 ) -> Result<Vec<Object>, TrainError> {
     let mut counts = vec![0usize; modalities.len()];
     let mut objects = Vec::new();
-    for source in &config.survey {
-        for path in survey_files("data.survey.paths", &source.paths)? {
-            for object in read(&path, &ReadOptions::default())?.flatten() {
-                let wanted: Vec<usize> = (0..modalities.len())
-                    .filter(|place| counts[*place] < most)
-                    .filter(|place| object.get(modalities[*place]).is_some())
-                    .collect();
-                if is_kept_from(&[Part::Train], config, &object) && !wanted.is_empty() {
-                    wanted.iter().for_each(|place| counts[*place] += 1);
-                    objects.push(object);
-                }
-            }
+    every_held_out_object(config, &[Part::Train], &mut |object| {
+        let wanted: Vec<usize> = (0..modalities.len())
+            .filter(|place| counts[*place] < most)
+            .filter(|place| object.get(modalities[*place]).is_some())
+            .collect();
+        wanted.iter().for_each(|place| counts[*place] += 1);
+        if !wanted.is_empty() {
+            objects.push(object);
         }
-    }
+    })?;
     let Some(source) = &config.simulated else {
         return Ok(objects);
     };

@@ -27,7 +27,8 @@ use held_out::held_out;
 pub use of_run::of_newest;
 pub(crate) use of_run::{judge_held_out, of_codec, write_report};
 pub use photometry::Photometry;
-use photometry::{Pairs, aperture};
+pub(crate) use photometry::aperture;
+use photometry::{Pairs, RADIUS};
 pub use watched::Watched;
 
 /// Measurements encoded at once.
@@ -195,6 +196,15 @@ impl Tally {
                     sums.add(x, *y, None);
                 }
             }
+            (Measurement::Scalar(observed), Measurement::Scalar(restored)) => {
+                entry(&mut self.fidelity, "value").add(*observed, *restored, None);
+            }
+            (Measurement::Coefficients(observed), Measurement::Coefficients(restored)) => {
+                let sums = entry(&mut self.fidelity, "value");
+                for (x, y) in observed.iter().zip(restored) {
+                    sums.add(*x, *y, None);
+                }
+            }
             _ => {}
         }
     }
@@ -223,7 +233,10 @@ impl Tally {
                 sums.add(*x, *y, weights.as_ref().map(|weights| weights[pixel]));
             }
             let pairs = entry(&mut self.photometry, band);
-            pairs.add(aperture(&flux, crop), aperture(restored, crop));
+            pairs.add(
+                aperture(&flux, crop, RADIUS),
+                aperture(restored, crop, RADIUS),
+            );
         }
     }
 

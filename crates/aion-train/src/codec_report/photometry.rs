@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// Radius of the aperture, pixels.
-const RADIUS: f64 = 10.0;
+/// Radius of the aperture in which reconstructions are compared, pixels.
+pub(super) const RADIUS: f64 = 10.0;
 /// Scale of the median absolute deviation to a standard deviation.
 const MAD: f64 = 1.4826;
 
@@ -23,12 +23,12 @@ pub struct Photometry {
     pub r2: Option<f64>,
 }
 
-/// The flux within the aperture.
-pub(super) fn aperture(plane: &[f32], [height, width]: [usize; 2]) -> f64 {
+/// The flux within a radius of the centre, pixels.
+pub(crate) fn aperture(plane: &[f32], [height, width]: [usize; 2], radius: f64) -> f64 {
     let (y0, x0) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
     let inside = |pixel: usize| {
         let (y, x) = ((pixel / width) as f64 - y0, (pixel % width) as f64 - x0);
-        y * y + x * x <= RADIUS * RADIUS
+        y * y + x * x <= radius * radius
     };
     let fluxes = plane.iter().enumerate().filter(|(pixel, _)| inside(*pixel));
     fluxes
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_aperture_is_a_disc() {
-        let flat = aperture(&[1.0; 96 * 96], [96, 96]);
+        let flat = aperture(&[1.0; 96 * 96], [96, 96], RADIUS);
         assert!((flat - 314.0).abs() < 10.0, "{flat}");
     }
 }

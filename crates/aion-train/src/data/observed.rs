@@ -5,7 +5,7 @@
 
 use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read};
-use aion_data::{Measurement, ModalityId, Object, Survey, described};
+use aion_data::{DataError, Measurement, ModalityId, Object, Survey, described};
 use aion_simulate::{Coverage, Sky};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -35,6 +35,24 @@ pub struct SurveyCounts {
     pub refused: Vec<String>,
 }
 
+/// Shows `visit` what the survey files hold, each object with the number of times that it comes, until
+/// it returns false. Gives whether the pass came to its end.
+fn read_surveys(
+    config: &DataConfig,
+    visit: &mut dyn FnMut(Result<Object, DataError>, u64) -> bool,
+) -> Result<bool, TrainError> {
+    for source in &config.survey {
+        for path in survey_files("data.survey.paths", &source.paths)? {
+            for object in read(&path, &ReadOptions::default())? {
+                if !visit(object, source.repeat) {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// Shows `visit` every survey object of some parts with the number of times that it comes, until it
 /// returns false. Gives what became of all, and whether the pass came to its end.
 ///
@@ -46,34 +64,51 @@ pub(crate) fn every_survey_object(
     visit: &mut dyn FnMut(Object, u64) -> bool,
 ) -> Result<(SurveyCounts, bool), TrainError> {
     let mut counts = SurveyCounts::default();
-    for source in &config.survey {
-        for path in survey_files("data.survey.paths", &source.paths)? {
-            for object in read(&path, &ReadOptions::default())? {
-                let object = match object {
-                    Ok(object) => object,
-                    Err(error) => {
-                        counts.refused.push(error.to_string());
-                        continue;
-                    }
-                };
-                let cell = config.split.cell(object.ra, object.dec);
-                counts.without_position += usize::from(cell.is_none());
-                if is_kept_from(parts, config, &object) {
-                    counts.held_out += 1;
-                    continue;
-                }
-                counts.used += 1;
-                if !visit(object, source.repeat) {
-                    return Ok((counts, false));
-                }
+    let whole = read_surveys(config, &mut |object, times| {
+        let object = match object {
+            Ok(object) => object,
+            Err(error) => {
+                counts.refused.push(error.to_string());
+                return true;
             }
+        };
+        let cell = config.split.cell(object.ra, object.dec);
+        counts.without_position += usize::from(cell.is_none());
+        if is_kept_from(parts, config, &object) {
+            counts.held_out += 1;
+            return true;
         }
-    }
-    Ok((counts, true))
+        counts.used += 1;
+        visit(object, times)
+    })?;
+    Ok((counts, whole))
+}
+
+/// Shows `visit` every survey object that is kept from a run that learns from `parts`.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn every_held_out_object(
+    config: &DataConfig,
+    parts: &[Part],
+    visit: &mut dyn FnMut(Object),
+) -> Result<(), TrainError> {
+    read_surveys(config, &mut |object, _| {
+        if let Ok(object) = object
+            && is_kept_from(parts, config, &object)
+        {
+            visit(object);
+        }
+        true
+    })?;
+    Ok(())
 }
 
 /// Survey objects of some parts in memory, each with the number of times it comes.
-fn survey_objects(
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn survey_objects(
     config: &DataConfig,
     parts: &[Part],
 ) -> Result<(Vec<(Object, u64)>, SurveyCounts), TrainError> {
@@ -86,7 +121,7 @@ fn survey_objects(
 }
 
 /// Whether an object of a survey file is kept from a run that learns from `parts`.
-pub(crate) fn is_kept_from(parts: &[Part], config: &DataConfig, object: &Object) -> bool {
+fn is_kept_from(parts: &[Part], config: &DataConfig, object: &Object) -> bool {
     is_held_out(&object.id) || !parts.contains(&part_of(config, object))
 }
 

@@ -6,8 +6,11 @@
 use std::collections::BTreeSet;
 
 use aion_data::{ModalityId, ObjectTokens, num_tokens};
-use aion_model::{Prediction, Target, Targets, Transformer};
-use anyhow::Result;
+
+use crate::error::ModelError;
+use crate::predict::Prediction;
+use crate::transformer::Transformer;
+use crate::visible::{Target, Targets};
 
 /// Context and target rows that share one pass.
 const ROWS_PER_PASS: usize = 4096;
@@ -41,11 +44,11 @@ impl Question {
 ///
 /// # Errors
 /// The model cannot take the tokens or has no such target; whatever `each` returns.
-pub fn answer(
+pub fn answer<E: From<ModelError>>(
     model: &Transformer,
     questions: &[Question],
-    mut each: impl FnMut(usize, ModalityId, Prediction) -> Result<()>,
-) -> Result<()> {
+    mut each: impl FnMut(usize, ModalityId, Prediction) -> Result<(), E>,
+) -> Result<(), E> {
     let sensible = |place: &usize| {
         questions
             .get(*place)
@@ -69,12 +72,12 @@ pub fn answer(
     answer_pass(model, questions, &pass, &mut each)
 }
 
-fn answer_pass(
+fn answer_pass<E: From<ModelError>>(
     model: &Transformer,
     questions: &[Question],
     pass: &[usize],
-    each: &mut impl FnMut(usize, ModalityId, Prediction) -> Result<()>,
-) -> Result<()> {
+    each: &mut impl FnMut(usize, ModalityId, Prediction) -> Result<(), E>,
+) -> Result<(), E> {
     let contexts: Vec<ObjectTokens> = pass.iter().map(|&q| questions[q].context.clone()).collect();
     let targets: Vec<Targets> = pass.iter().map(|&q| questions[q].targets()).collect();
     let encoded = model.encode(&contexts)?;
