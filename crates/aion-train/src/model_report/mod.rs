@@ -88,7 +88,7 @@ pub fn report(
     }
     let model = save.folder.as_ref().unwrap_or(&save.checkpoint);
     let codecs = task.codecs.as_ref().unwrap_or(&save.checkpoint);
-    let mut aion = Aion::open(model, device)?;
+    let mut aion = Aion::open(model, device, None)?;
     aion.codecs = CodecSet::new(codecs, device);
 
     stage("looking through the training set");

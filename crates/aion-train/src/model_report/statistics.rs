@@ -77,10 +77,14 @@ impl Quality {
 }
 
 fn r2(estimates: &[Estimate]) -> Option<f64> {
+    // Of equal values a mean may differ in its last digit.
+    if estimates.windows(2).all(|pair| pair[0].z == pair[1].z) {
+        return None;
+    }
     let mean = estimates.iter().map(|e| e.z).sum::<f64>() / estimates.len() as f64;
     let variance: f64 = estimates.iter().map(|e| (e.z - mean).powi(2)).sum();
     let lost: f64 = estimates.iter().map(|e| (e.z - e.mean).powi(2)).sum();
-    (variance > 0.0).then_some(1.0 - lost / variance)
+    Some(1.0 - lost / variance)
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
