@@ -1,7 +1,6 @@
 //! What results are written to: formats by extension, row by row where the format allows.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -176,11 +175,10 @@ fn check_extension(path: &Path, allowed: &[OutputFormat]) -> aion_data::Result<(
     ))
 }
 
-/// Makes sure that files can be made in a folder, by making one.
+/// Makes sure that files can be made in a folder, by making one: without a name where the system can, so
+/// that nothing stays behind whenever the process is killed.
 fn probe(folder: &Path) -> io::Result<()> {
-    let probe = folder.join(format!(".aion.{}.probe", std::process::id()));
-    fs::File::create(&probe)?;
-    fs::remove_file(&probe)
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 fn parent(path: &Path) -> &Path {
@@ -192,6 +190,8 @@ fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use aion_data::{ModalityId, ObjectTokens};
 
     use super::*;
