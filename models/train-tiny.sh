@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the bundled model anew: about an hour on two cores. The survey samples are named relative
+# Trains the bundled model anew: about an hour and ten minutes of CPU time. The survey samples are named relative
 # to this repository's root (../shared/data); without them, remove the [[data.survey]] sections.
 set -euo pipefail
 cd "$(dirname "$0")/.."
