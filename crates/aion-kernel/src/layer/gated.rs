@@ -6,7 +6,7 @@
 
 use burn::tensor::Tensor;
 
-use super::linear::{gated_product, input_gradient, weight_gradient};
+use super::linear::{gated_product, input_gradient, times_weight, weight_gradient};
 use super::normed::NormedRows;
 use super::{LayerNorm, Linear};
 use crate::activation::Activation;
@@ -57,27 +57,15 @@ fn trained(
     let shape @ [count, _] = rows.dims();
     let [rows, scale, shift, first, second, down] = inputs.hosts().clone();
     let normed = NormedRows::new(rows, [scale, shift], norm);
-    let units = [&first, &second].map(|weight| {
-        let product = Product {
-            left: normed.left(),
-            rows: count,
-            right: Right::Weight(weight.values().into(), weight.dims()),
-            finish: Finish::default(),
-        };
-        product.matrix()
-    });
-    let shape_down @ [dim, hidden] = down.dims();
+    let units = [&first, &second]
+        .map(|weight| times_weight(normed.left(), count, weight, Finish::default()));
+    let [dim, hidden] = down.dims();
     let gates = gated(&units[0], &units[1], activation);
-    let product = Product {
-        left: Matrix::new(&gates, hidden),
-        rows: count,
-        right: Right::Weight(down.values().into(), shape_down),
-        finish: Finish {
-            rest: Some((normed.plain(), dim)),
-            ..Finish::default()
-        },
+    let finish = Finish {
+        rest: Some((normed.plain(), dim)),
+        ..Finish::default()
     };
-    let output = product.matrix();
+    let output = times_weight(Matrix::new(&gates, hidden), count, &down, finish);
     Some(inputs.result(output, shape, |_, _| GatedGradient {
         normed,
         weights: [first, second, down],

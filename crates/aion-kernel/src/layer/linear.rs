@@ -225,17 +225,13 @@ fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
 
 fn product(factors: Inputs<3>) -> Tensor<2> {
     let [input, weight, bias] = factors.hosts();
-    let ([rows, inputs], shape @ [outputs, _]) = (input.dims(), weight.dims());
-    let product = Product {
-        left: Matrix::new(input.values(), inputs),
-        rows,
-        right: Right::Weight(weight.values().into(), shape),
-        finish: Finish {
-            bias: bias.optional_values(),
-            ..Finish::default()
-        },
+    let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
+    let finish = Finish {
+        bias: bias.optional_values(),
+        ..Finish::default()
     };
-    let output = product.matrix();
+    let left = Matrix::new(input.values(), inputs);
+    let output = times_weight(left, rows, weight, finish);
     factors.result(output, [rows, outputs], |[input, weight, _], _| {
         LinearGradient { input, weight }
     })
@@ -258,6 +254,22 @@ impl Gradient<3> for LinearGradient {
             bias.then(|| column_sums(output, outputs)),
         ]
     }
+}
+
+/// `finish(x Wᵀ)` for a weight `(outputs, inputs)`.
+pub(super) fn times_weight(
+    left: impl Left,
+    rows: usize,
+    weight: &HostTensor,
+    finish: Finish<'_>,
+) -> Vec<f32> {
+    let product = Product {
+        left,
+        rows,
+        right: Right::Weight(weight.values().into(), weight.dims()),
+        finish,
+    };
+    product.matrix()
 }
 
 /// `dY W`: the gradient of a map's input from that of its result.

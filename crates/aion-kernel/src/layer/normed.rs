@@ -4,10 +4,10 @@
 use burn::tensor::Tensor;
 
 use super::LayerNorm;
-use super::linear::{input_gradient, weight_gradient};
+use super::linear::{input_gradient, times_weight, weight_gradient};
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::memory::HostTensor;
-use crate::product::{Finish, Normalized, Product, Right};
+use crate::product::{Finish, Normalized};
 use crate::rows::{column_sums, normalize, normalize_backward};
 
 /// Rows, and how they are normalised.
@@ -74,19 +74,14 @@ pub(super) fn normed_affine(
         Input::optional(bias),
     ])?;
     let [rows, scale, shift, weight, bias] = inputs.hosts().clone();
-    let shape @ [outputs, _] = weight.dims();
+    let [outputs, _] = weight.dims();
     let normed = NormedRows::new(rows, [scale, shift], norm);
     let rows = input.dims()[0];
-    let product = Product {
-        left: normed.left(),
-        rows,
-        right: Right::Weight(weight.values().into(), shape),
-        finish: Finish {
-            bias: bias.optional_values(),
-            ..Finish::default()
-        },
+    let finish = Finish {
+        bias: bias.optional_values(),
+        ..Finish::default()
     };
-    let output = product.matrix();
+    let output = times_weight(normed.left(), rows, &weight, finish);
     Some(
         inputs.result(output, [rows, outputs], |_, _| NormedGradient {
             normed,
