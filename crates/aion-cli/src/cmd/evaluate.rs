@@ -7,7 +7,7 @@ use aion_train::RunConfig;
 use aion_train::model_report::{Settings, report};
 use anyhow::{Context, Result};
 
-use crate::args::{MachineArgs, parse_batch};
+use crate::args::{ProcessorArgs, parse_batch};
 use crate::report::{evaluation, evaluation_figures};
 use crate::summary::{print_json, print_text};
 
@@ -40,13 +40,13 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: MachineArgs,
+    processor: ProcessorArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let config = RunConfig::read(&args.run)?;
-    let device = args.machine.start()?;
+    let device = args.processor.start()?;
     let settings = Settings {
         objects: args.objects,
         redshifts: args.redshifts,

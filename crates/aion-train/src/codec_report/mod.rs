@@ -27,7 +27,7 @@ use held_out::held_out;
 pub use of_run::of_newest;
 pub(crate) use of_run::{judge_held_out, of_codec, write_report};
 pub use photometry::Photometry;
-pub(crate) use photometry::aperture;
+pub(crate) use photometry::{MAD, aperture, median};
 use photometry::{Pairs, RADIUS};
 pub use watched::Watched;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Radius of the aperture in which reconstructions are compared, pixels.
 pub(super) const RADIUS: f64 = 10.0;
 /// Scale of the median absolute deviation to a standard deviation.
-const MAD: f64 = 1.4826;
+pub(crate) const MAD: f64 = 1.4826;
 
 /// Fluxes of many measurements, from pixels and from reconstructions: within 10 pixels of the centre
 /// of an image, or in tenths of a spectrum. Fluxes that are not positive on both sides do not count.
@@ -50,9 +50,9 @@ impl Pairs {
     }
 
     pub fn finish(self, band: String) -> Option<Photometry> {
-        let mut differences: Vec<f64> = self.0.iter().map(|[x, y]| y - x).collect();
-        let bias = median(&mut differences)?;
-        let mut deviations: Vec<f64> = differences.iter().map(|d| (d - bias).abs()).collect();
+        let differences: Vec<f64> = self.0.iter().map(|[x, y]| y - x).collect();
+        let bias = median(differences.clone())?;
+        let deviations = differences.iter().map(|d| (d - bias).abs()).collect();
         let mean = self.0.iter().map(|[x, _]| x).sum::<f64>() / self.0.len() as f64;
         let variance: f64 = self.0.iter().map(|[x, _]| (x - mean).powi(2)).sum();
         let lost: f64 = differences.iter().map(|d| d * d).sum();
@@ -60,13 +60,14 @@ impl Pairs {
             band,
             fluxes: self.0.len(),
             bias_mag: bias,
-            scatter_mag: MAD * median(&mut deviations)?,
+            scatter_mag: MAD * median(deviations)?,
             r2: (variance > 0.0).then_some(1.0 - lost / variance),
         })
     }
 }
 
-fn median(values: &mut [f64]) -> Option<f64> {
+/// The median; of an even number the mean of the middle two, of none none.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
     Some(0.5 * (values[low] + values[high]))

@@ -8,8 +8,8 @@
 
 use serde::Serialize;
 
-/// Scale of the median absolute deviation to a standard deviation.
-const MAD: f64 = 1.4826;
+use crate::codec_report::{MAD, median};
+
 /// A redshift that is off by more than this, in units of 1 + z, is an outlier.
 const OUTLIER: f64 = 0.15;
 /// Levels of the central intervals.
@@ -85,12 +85,6 @@ fn r2(estimates: &[Estimate]) -> Option<f64> {
     let variance: f64 = estimates.iter().map(|e| (e.z - mean).powi(2)).sum();
     let lost: f64 = estimates.iter().map(|e| (e.z - e.mean).powi(2)).sum();
     Some(1.0 - lost / variance)
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
-    Some(0.5 * (values[low] + values[high]))
 }
 
 #[cfg(test)]
