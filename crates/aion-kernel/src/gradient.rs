@@ -20,7 +20,7 @@ use burn_flex::FlexTensor;
 use crate::memory::{HostTensor, from_host};
 
 /// A tensor in burn's graph.
-type Tracked = FloatTensor<Autodiff<Flex>>;
+pub(crate) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// What an operation kept for its gradient.
 pub(crate) trait Gradient<const N: usize>: Send + Sync + fmt::Debug + 'static {

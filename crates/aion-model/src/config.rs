@@ -127,7 +127,8 @@ pub struct ModelConfig {
     /// How stochastic depth is spread while training; without effect on results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_drop_path: Option<bool>,
-    /// Recompute activations while training; without effect on results.
+    /// Recompute activations while training; without effect on results. (Of a published model; runs here go by
+    /// `recompute` of their run file.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_act_checkpoint: Option<bool>,
 }

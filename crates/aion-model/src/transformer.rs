@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aion_data::{ModalityId, ObjectTokens};
 use aion_kernel::layer::{LayerNorm, Linear};
-use aion_kernel::{Init, Segments, Weights, means};
+use aion_kernel::{Init, Segments, Weights, means, recomputed};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -99,6 +99,7 @@ pub struct Transformer {
     config: ModelConfig,
     #[module(skip)]
     decoder_attention: DecoderAttention,
+    recompute: bool,
 }
 
 impl Transformer {
@@ -136,6 +137,7 @@ impl Transformer {
             register_tokens: (registers > 0).then(|| rows("register_tokens", registers)),
             config: config.clone(),
             decoder_attention: DecoderAttention::default(),
+            recompute: false,
         })
     }
 
@@ -143,6 +145,18 @@ impl Transformer {
     pub fn with_decoder_attention(mut self, attention: DecoderAttention) -> Self {
         self.decoder_attention = attention;
         self
+    }
+
+    /// The same model, whose blocks keep no activations while it is trained on the CPU: each runs again in the
+    /// backward pass, with the same gradients.
+    pub fn with_recompute(mut self, recompute: bool) -> Self {
+        self.recompute = recompute;
+        self
+    }
+
+    /// Whether blocks run again in the backward pass.
+    pub fn recomputes(&self) -> bool {
+        self.recompute
     }
 
     /// The configuration.
@@ -196,7 +210,10 @@ impl Transformer {
             .place_rows(Side::Encoder, &positions, &layout, blank);
         let mut rows = tokens + places.clone();
         for block in &self.encoder {
-            rows = block.forward(rows, layout.objects());
+            let objects = layout.objects().clone();
+            rows = self.run(block, [rows], move |block, [rows]| {
+                block.forward(rows, &objects)
+            });
         }
         let rows = self.encoder_norm.forward(rows);
         let states = self.decoder_proj_context.forward(rows) + places;
@@ -219,11 +236,30 @@ impl Transformer {
         let mut rows = places + self.told(targets, &positions, &layout);
         let attention = TargetAttention::new(&layout, &self.config, self.decoder_attention);
         for block in &self.decoder {
-            let objects = (layout.objects(), encoded.layout.objects());
-            rows = block.forward(rows, encoded.states.clone(), &attention, objects);
+            let attention = attention.clone();
+            let objects = [&layout, &encoded.layout].map(|layout| layout.objects().clone());
+            let inputs = [rows, encoded.states.clone()];
+            rows = self.run(block, inputs, move |block, [rows, context]| {
+                let [targets, shown] = &objects;
+                block.forward(rows, context, &attention, (targets, shown))
+            });
         }
         let states = self.decoder_norm.forward(rows);
         Ok(Decoded { states, layout })
+    }
+
+    /// The result of one of the model's blocks.
+    fn run<M: Module + 'static, const N: usize>(
+        &self,
+        block: &M,
+        inputs: [Tensor<2>; N],
+        forward: impl Fn(&M, [Tensor<2>; N]) -> Tensor<2> + Send + Sync + 'static,
+    ) -> Tensor<2> {
+        if self.recompute {
+            recomputed(block, inputs, forward)
+        } else {
+            forward(block, inputs)
+        }
     }
 
     /// What the decoder is told at each question: one row for all where no sequence is asked for.

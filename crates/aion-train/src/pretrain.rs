@@ -59,7 +59,7 @@ impl Step for Pretraining {
         let objects = hidden.len();
         let pairs = shown.iter().zip(&hidden);
         let work = pairs.map(|(shown, hidden)| Work::of_object(model.config(), shown, hidden));
-        let operations = work.map(|work| work.training(false)).sum();
+        let operations = work.map(|work| work.training(model.recomputes())).sum();
         let loss = model.loss(&shown, &hidden)?;
         let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
         let mut sums = Sums::default();

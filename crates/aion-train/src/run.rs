@@ -215,6 +215,10 @@ impl Run<'_> {
     }
 
     fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
+        if task.recompute && *self.device != Device::flex() {
+            let reason = "is true, which only the CPU can do: expected false on this device";
+            return Err(TrainError::config("model.recompute", reason));
+        }
         let data = match self.given.take() {
             Some(data) => Some(data),
             None => self.token_data(task)?,
@@ -234,7 +238,7 @@ impl Run<'_> {
         let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
         let model_config = restrict(task.config()?, &data.modalities, task.mask.spans);
         let weights = self.weights()?;
-        let model = Transformer::new(&model_config, &weights)?;
+        let model = Transformer::new(&model_config, &weights)?.with_recompute(task.recompute);
         let task = Pretraining {
             validation: self.validation(&data, &task.mask)?,
             examples: data.training,

@@ -17,9 +17,9 @@ use crate::error::TrainError;
 
 /// File of the configuration.
 pub const CONFIG_FILE: &str = "run.toml";
-/// Keys that may differ when a run is resumed: where things go, how often, and how the result is judged,
-/// decide no weight.
-const FREE: [&str; 7] = [
+/// Keys that may differ when a run is resumed: where things go, how often, how the result is judged, and what
+/// is kept in memory decide no weight.
+const FREE: [&str; 8] = [
     "run.output",
     "run.log_every",
     "run.checkpoint_every",
@@ -27,6 +27,7 @@ const FREE: [&str; 7] = [
     "run.keep_best",
     "save",
     "report",
+    "model.recompute",
 ];
 
 /// Prepares the folder `output` for the run that `config` (TOML) describes, and gives the checkpoint

@@ -63,7 +63,7 @@ impl Work {
 
     /// Operations of a forward pass.
     pub fn forward(&self) -> f64 {
-        self.encoder() + self.decoder() + self.heads()
+        self.encoder() + self.context() + self.decoder() + self.heads()
     }
 
     /// Operations of a training step: the backward pass is two products for each one of the forward
@@ -88,8 +88,12 @@ impl Work {
         let of_targets = 2.0 * self.target * (6.0 * square + self.mlp());
         let of_inputs = 2.0 * self.input * 2.0 * square;
         let attention = self.attention(self.target, self.target + self.input);
-        let context = 2.0 * self.input * square;
-        self.decoder_depth * (of_targets + of_inputs + attention) + context
+        self.decoder_depth * (of_targets + of_inputs + attention)
+    }
+
+    /// The map between encoder and decoder, which is in no block.
+    fn context(&self) -> f64 {
+        2.0 * self.input * self.dim * self.dim
     }
 
     fn heads(&self) -> f64 {
@@ -176,11 +180,13 @@ mod tests {
         let work = small();
         // 2·3·(4·16 + 3·4·10) + 4·3·3·4 = 6·184 + 144
         assert_eq!(work.encoder(), 1248.0);
-        // 2·2·(6·16 + 120) + 2·3·2·16 + 4·2·(2 + 3)·4 + 2·3·16 = 864 + 192 + 160 + 96
-        assert_eq!(work.decoder(), 1312.0);
+        // 2·2·(6·16 + 120) + 2·3·2·16 + 4·2·(2 + 3)·4 = 864 + 192 + 160
+        assert_eq!(work.decoder(), 1216.0);
+        // 2·3·16
+        assert_eq!(work.context(), 96.0);
         assert_eq!(work.heads(), 16_400.0);
         assert_eq!(work.training(false), 3.0 * 18_960.0);
-        assert_eq!(work.training(true), 3.0 * 18_960.0 + 1248.0 + 1312.0);
+        assert_eq!(work.training(true), 3.0 * 18_960.0 + 1248.0 + 1216.0);
     }
 
     #[test]

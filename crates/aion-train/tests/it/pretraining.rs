@@ -67,15 +67,65 @@ fn log(config: &RunConfig) -> Vec<Progress> {
     text.lines().map(report).collect()
 }
 
+/// The values of one of the files of the last checkpoint.
+fn values(config: &RunConfig, file: &str) -> Vec<u8> {
+    let last = config.run.output.join("checkpoints/step-00000006");
+    let bytes = std::fs::read(last.join(file)).expect("a checkpoint");
+    let header = bytes.first_chunk().expect("a header's length");
+    bytes[8 + u64::from_le_bytes(*header) as usize..].to_vec()
+}
+
+fn weights(config: &RunConfig) -> Vec<u8> {
+    values(config, "model.safetensors")
+}
+
+fn recompute(mut config: RunConfig) -> RunConfig {
+    config.model.as_mut().expect("a model").recompute = true;
+    config
+}
+
+#[test]
+fn recomputed_blocks_learn_the_same_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let frozen = "[optim]\nema = 0.9\nfrozen = [\"encoder_embeddings.*\", \"decoder.*.mlp.*\"]";
+    let lora = "[lora]\nrank = 2\nalpha = 4.0\ntargets = [\"encoder.*.attn.qkv.weight\"]\n\
+                whole = [\"decoder_norm.*\"]";
+    for (name, more, threads) in [("plain", "", 3), ("frozen", frozen, 2), ("lora", lora, 1)] {
+        let config = |how: &str| {
+            let mut config = config(folder.path(), &format!("{name}-{how}"), more);
+            config.run.accumulate = 2;
+            config
+        };
+        let kept = config("kept");
+        train(&kept, false, 100).expect(name);
+        let made_again = recompute(config("made-again"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let run = || train(&made_again, false, 100);
+        pool.expect("threads").install(run).expect(name);
+        for file in ["model.safetensors", "optimizer.safetensors"] {
+            assert!(
+                values(&kept, file) == values(&made_again, file),
+                "{name}, {file}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_can_go_on_with_less_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let straight = config(folder.path(), "straight", "");
+    train(&straight, false, 100).expect("runs");
+    let halting = config(folder.path(), "halting", "");
+    assert!(train(&halting, false, 2).expect("runs").stopped);
+    let halting = recompute(halting);
+    train(&halting, true, 100).expect("resumes");
+    assert!(weights(&straight) == weights(&halting));
+}
+
 #[test]
 fn runs_resume_exactly_and_report_every_loss() {
     let folder = tempfile::tempdir().expect("a folder");
-    let weights = |config: &RunConfig| {
-        let file = "checkpoints/step-00000006/model.safetensors";
-        let bytes = std::fs::read(config.run.output.join(file)).expect("a checkpoint");
-        let header = bytes.first_chunk().expect("a header's length");
-        bytes[8 + u64::from_le_bytes(*header) as usize..].to_vec()
-    };
     let straight = config(folder.path(), "straight", "");
     let summary = train(&straight, false, 100).expect("runs");
     assert_eq!(summary.tokens.len(), 2);
