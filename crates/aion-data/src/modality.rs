@@ -111,6 +111,11 @@ impl Modality {
         matches!(self.kind, Kind::Catalog)
     }
 
+    /// Whether tokens are numbers, one or a vector of them, so that neighbouring codes mean nearly the same.
+    pub const fn is_number(&self) -> bool {
+        matches!(self.kind, Kind::Scalar | Kind::Coefficients)
+    }
+
     /// Whether the modality is the object's position on the sky, which is used only on request
     /// because embeddings would leak it.
     pub fn is_position(&self) -> bool {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use aion_data::{Kind, ModalityId};
+use aion_data::ModalityId;
 use aion_kernel::layer::{Embedding, Linear};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
@@ -69,14 +69,10 @@ struct OutputEmbedding {
 /// of a number's thousand codes is seen so seldom that it would hardly grow out of a small start.
 const ORDERED_STD: f32 = 0.5;
 
-/// Whether a modality's codes are ordered, as those of numbers are. Their embeddings and heads start
-/// with neighbouring codes alike, so that what is learned of one code holds for those beside it.
-pub(crate) fn is_ordered(id: ModalityId) -> bool {
-    matches!(id.info().kind, Kind::Scalar | Kind::Coefficients)
-}
-
+/// Codes of numbers are ordered. Their embeddings and heads start with neighbouring codes alike, so that what
+/// is learned of one code holds for those beside it.
 fn token_table(dim: usize, id: ModalityId, weights: &Weights) -> Embedding {
-    let init = if is_ordered(id) {
+    let init = if id.info().is_number() {
         Init::Ordered(ORDERED_STD)
     } else {
         Init::Normal(EMBEDDING_STD)
@@ -116,7 +112,7 @@ impl Embeddings {
         let outputs = targets.iter().map(|&id| {
             let weights = weights.at("decoder_embeddings").at(id);
             let vocabulary = id.info().vocabulary;
-            let init = if is_ordered(id) {
+            let init = if id.info().is_number() {
                 Init::Ordered((2.0 / (dim + vocabulary) as f32).sqrt())
             } else {
                 Init::xavier(dim, vocabulary)

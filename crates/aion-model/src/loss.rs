@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use aion_data::ModalityId;
 use burn::tensor::{Tensor, TensorData, activation};
 
-use crate::embedding::is_ordered;
 use crate::error::ModelError;
 use crate::layout::indices;
 use crate::transformer::Transformer;
@@ -17,10 +16,8 @@ use crate::visible::{Target, Targets, Visible, VisibleTokens, check_tokens};
 pub struct Loss {
     /// Mean cross-entropy over all target tokens, nats; a scalar to differentiate.
     pub mean: Tensor<1>,
-    /// Mean over modalities of each one's mean cross-entropy: a number counts as much as an image.
-    /// Codes of numbers are asked for with a little of their neighbours, [`SMOOTHING`] codes to each
-    /// side. Both are for small models that see few objects: a number's thousand codes, each told
-    /// apart from all others, need more examples than there are.
+    /// Mean over modalities of each one's mean cross-entropy: a number counts as much as an image. Its
+    /// targets are smoothed as was asked for.
     pub balanced: Tensor<1>,
     /// Sum of the cross-entropy and number of tokens of each modality.
     pub by_modality: BTreeMap<ModalityId, (f64, usize)>,
@@ -30,6 +27,11 @@ impl Transformer {
     /// Cross-entropy of the target tokens, given those shown. Each object has a pair of both. Of a sequence the
     /// first token is given, and each other one follows from those before it.
     ///
+    /// In [`Loss::balanced`], codes that are ordered are asked for with their neighbours: as a normal
+    /// distribution with a standard deviation of `smoothing` codes, or alone where that is 0. A number's
+    /// thousand codes, each told apart from all others, would need many examples before any is known; but a
+    /// model held to smooth targets never learns that a few codes hold most objects.
+    ///
     /// # Errors
     /// See [`Transformer::encode_visible`] and [`Transformer::decode`]; and a target's token is
     /// outside its vocabulary.
@@ -37,6 +39,7 @@ impl Transformer {
         &self,
         shown: &[VisibleTokens],
         hidden: &[VisibleTokens],
+        smoothing: f32,
     ) -> Result<Loss, ModelError> {
         for (object, tokens) in hidden.iter().enumerate() {
             for (&modality, tokens) in tokens {
@@ -58,8 +61,8 @@ impl Transformer {
             let logits = self.logits(&decoded, *modality)?;
             let log = activation::log_softmax(logits, 1);
             let sum = cross_entropy(log.clone(), tokens);
-            smooth.push(if is_ordered(*modality) {
-                smoothed(log, tokens)
+            smooth.push(if smoothing > 0.0 && modality.info().is_number() {
+                smoothed(log, tokens, smoothing)
             } else {
                 sum.clone()
             });
@@ -104,22 +107,20 @@ fn ask(modality: ModalityId, hidden: &Visible) -> (Target, &[u16]) {
     (Target::After(tokens[..before].to_vec()), after)
 }
 
-/// Standard deviation of smoothed targets, in codes.
-pub const SMOOTHING: f32 = 12.0;
-
 /// Minus the log-probabilities of the tokens, summed over rows: `(rows, vocabulary)` → `(1)`.
 fn cross_entropy(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
     let tokens = indices(tokens.to_vec(), &log.device()).unsqueeze_dim(1);
     -log.gather(1, tokens).sum()
 }
 
-/// The same with each token replaced by a normal distribution over the codes around it.
-fn smoothed(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
+/// The same with each token replaced by a normal distribution over the codes around it, with a standard
+/// deviation of `width` codes.
+fn smoothed(log: Tensor<2>, tokens: &[i64], width: f32) -> Tensor<1> {
     let [rows, vocabulary] = log.dims();
     let mut targets = Vec::with_capacity(rows * vocabulary);
     for &token in tokens {
         let weight = |code: usize| {
-            let distance = (code as f32 - token as f32) / SMOOTHING;
+            let distance = (code as f32 - token as f32) / width;
             (-0.5 * distance * distance).exp()
         };
         let total: f32 = (0..vocabulary).map(weight).sum();

@@ -55,6 +55,7 @@ pub struct Sky {
     coverage: Option<Coverage>,
     limit: Coverage,
     images: bool,
+    spectra: bool,
     with_position: bool,
     described: Vec<ModalityId>,
 }
@@ -76,6 +77,7 @@ impl Sky {
             coverage: None,
             limit: Coverage::ALL,
             images: true,
+            spectra: true,
             with_position: false,
             described: Vec::new(),
         }
@@ -103,6 +105,11 @@ impl Sky {
     /// same.
     pub fn with_images(self, images: bool) -> Self {
         Sky { images, ..self }
+    }
+
+    /// The same sky with spectra or without; redshifts stay.
+    pub fn with_spectra(self, spectra: bool) -> Self {
+        Sky { spectra, ..self }
     }
 
     /// The same sky with positions among Gaia's measurements, not only beside them.
@@ -182,11 +189,11 @@ impl Sky {
                 record(&mut object, Survey::Hsc, found);
             }
         }
-        if coverage.intersects(Coverage::SDSS) {
+        if self.spectra && coverage.intersects(Coverage::SDSS) {
             let spectrum = spectrograph::sdss(&target, seed, index);
             record(&mut object, Survey::Sdss, vec![("spectrum", spectrum)]);
         }
-        if coverage.intersects(Coverage::DESI) {
+        if self.spectra && coverage.intersects(Coverage::DESI) {
             let spectrum = spectrograph::desi(&target, seed, index);
             record(&mut object, Survey::Desi, vec![("spectrum", spectrum)]);
         }

@@ -307,14 +307,14 @@ fn truth_is_complete_for_its_class() {
 }
 
 #[test]
-fn without_images_the_numbers_stay() {
+fn without_images_and_spectra_the_numbers_stay() {
     let full = Sky::new(25).with_everything();
-    let bare = full.clone().with_images(false);
+    let bare = full.clone().with_images(false).with_spectra(false);
     for index in 0..4 {
         let (full, bare) = (full.object(index), bare.object(index));
         assert_eq!(full.truth, bare.truth);
         let left_out = full.object.measurements.len() - bare.object.measurements.len();
-        assert_eq!(left_out, 3, "two images and a map");
+        assert_eq!(left_out, 5, "two images, a map and two spectra");
         for (id, value) in &bare.object.measurements {
             assert_eq!(full.object.get(*id), Some(value), "{id}");
         }

@@ -108,7 +108,11 @@ mod tests {
 
     fn mix(shares: [(&str, u64); 2]) -> Mix {
         let config = DataConfig {
-            simulated: Some(SimulatedSource { seed: 1, count: 12 }),
+            simulated: Some(SimulatedSource {
+                seed: 1,
+                count: 12,
+                numbers: 0,
+            }),
             ..DataConfig::default()
         };
         let part = |(key, share): (&str, u64)| {

@@ -2,7 +2,6 @@
 //! few objects are in memory at a time, however many there are.
 
 use aion_data::Object;
-use aion_simulate::Sky;
 use rayon::prelude::*;
 
 use crate::data::observed::{every_survey_object, part_of};
@@ -27,13 +26,13 @@ pub(crate) fn every_object(
         return Ok((counts, false));
     }
     let whole = config.simulated.as_ref().is_none_or(|source| {
-        let sky = Sky::new(source.seed);
-        let starts = (0..source.count).step_by(CHUNK as usize);
+        let total = source.total();
+        let starts = (0..total).step_by(CHUNK as usize);
         starts.into_iter().all(|start| {
-            let chunk = start..(start + CHUNK).min(source.count);
+            let chunk = start..(start + CHUNK).min(total);
             let objects: Vec<Object> = chunk
                 .into_par_iter()
-                .map(|index| sky.object(index).object)
+                .map(|index| source.object(index, &[]))
                 .collect();
             let mut learned = objects
                 .iter()
@@ -58,13 +57,19 @@ mod tests {
             ..SplitConfig::default()
         };
         let config = DataConfig {
-            simulated: Some(SimulatedSource { seed: 1, count: 70 }),
+            simulated: Some(SimulatedSource {
+                seed: 1,
+                count: 40,
+                numbers: 30,
+            }),
             split,
             ..DataConfig::default()
         };
-        let mut ids = Vec::new();
+        let (mut ids, mut numbers) = (Vec::new(), 0);
         let mut visit = |object: &Object, times: u64| {
             ids.push(object.id.clone());
+            let mut measured = object.measurements.keys();
+            numbers += usize::from(measured.all(|id| id.info().is_number()));
             times == 1
         };
         let (counts, whole) = every_object(&config, &mut visit).expect("a sky");
@@ -73,6 +78,8 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!((given, ids.len()), (70, 70));
+        // Stars that Gaia alone sees have no more than numbers.
+        assert!((30..60).contains(&numbers), "{numbers}");
         let mut left = 3;
         let (_, whole) = every_object(&config, &mut |_, _| {
             left -= 1;

@@ -31,19 +31,40 @@ pub struct Pretraining {
     pub mask: MaskConfig,
     /// What counts alike in the loss.
     pub balance: Balance,
+    /// How smooth the targets are.
+    pub smoothing: Smoothing,
     /// Objects in a batch.
     pub batch: u64,
     /// Seed of order and masks.
     pub seed: u64,
 }
 
+/// Width of smoothed targets: it shrinks evenly and is gone after half of the run, so that a model learns
+/// first where codes lie and then which of them there are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smoothing {
+    /// Standard deviation at the start, in codes.
+    pub width: f32,
+    /// Batches in the run.
+    pub batches: u64,
+}
+
+impl Smoothing {
+    /// The width for the batch at `position`, in codes.
+    pub fn at(&self, position: u64) -> f32 {
+        let done = position as f64 / self.batches.max(1) as f64;
+        self.width * (1.0 - 2.0 * done).max(0.0) as f32
+    }
+}
+
 impl Step for Pretraining {
     type Model = Transformer;
-    type Batch = Masked;
+    /// Masked objects, and the width of their smoothed targets in codes.
+    type Batch = (Masked, f32);
 
     const HELD_OUT: &'static str = "validation/mean/token";
 
-    fn batch(&self, position: u64) -> Result<Masked, TrainError> {
+    fn batch(&self, position: u64) -> Result<(Masked, f32), TrainError> {
         let samples = position * self.batch..(position + 1) * self.batch;
         let objects: Result<Vec<(u64, ObjectTokens)>, TrainError> = samples
             .map(|sample| Ok((sample, self.examples.get(sample)?)))
@@ -52,15 +73,20 @@ impl Step for Pretraining {
             let mut rng = stream(self.seed, Purpose::Mask, sample);
             pair(&self.mask, &tokens, &mut rng)
         };
-        Ok(objects?.into_par_iter().filter_map(masked).unzip())
+        let objects = objects?.into_par_iter().filter_map(masked).unzip();
+        Ok((objects, self.smoothing.at(position)))
     }
 
-    fn loss(&self, model: &Transformer, (shown, hidden): Masked) -> Result<StepLoss, TrainError> {
+    fn loss(
+        &self,
+        model: &Transformer,
+        ((shown, hidden), smoothing): (Masked, f32),
+    ) -> Result<StepLoss, TrainError> {
         let objects = hidden.len();
         let pairs = shown.iter().zip(&hidden);
         let work = pairs.map(|(shown, hidden)| Work::of_object(model.config(), shown, hidden));
         let operations = work.map(|work| work.training(model.recomputes())).sum();
-        let loss = model.loss(&shown, &hidden)?;
+        let loss = model.loss(&shown, &hidden, smoothing)?;
         let seen: usize = shown.iter().flatten().map(|(_, tokens)| tokens.len()).sum();
         let mut sums = Sums::default();
         sums.add(&loss.by_modality);
@@ -131,7 +157,7 @@ impl Validation {
     pub fn losses(&self, model: &Transformer) -> Result<Vec<(String, f64)>, TrainError> {
         let mut sums = Sums::default();
         for (shown, hidden) in &self.batches {
-            sums.add(&model.loss(shown, hidden)?.by_modality);
+            sums.add(&model.loss(shown, hidden, 0.0)?.by_modality);
         }
         Ok(sums.means("validation/"))
     }
@@ -210,4 +236,19 @@ fn pick(tokens: &ObjectTokens, positions: &ByModality<Vec<u16>>) -> VisibleToken
     picked
         .filter_map(|(id, positions)| Some((*id, visible(id, positions)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_sharp_after_half_of_the_run() {
+        let smoothing = Smoothing {
+            width: 12.0,
+            batches: 100,
+        };
+        let widths = [0, 25, 50, 99].map(|position| smoothing.at(position));
+        assert_eq!(widths, [12.0, 6.0, 0.0, 0.0]);
+    }
 }

@@ -26,14 +26,14 @@ use crate::config::{CodecTask, ModelTask, RunConfig};
 use crate::data::encoded::Encoded;
 use crate::data::token_data::{self, TokenData};
 use crate::data::token_index::TokenCounts;
-use crate::data::{Part, SurveyCounts, measurements, objects};
+use crate::data::{Part, SimulatedSource, SurveyCounts, measurements, objects};
 use crate::error::TrainError;
 use crate::fit::{CodebookFit, write_config};
 use crate::masking::MaskConfig;
 use crate::metrics::Progress;
 use crate::mix::{self, Mix, Shares};
 use crate::one_pass::every_object;
-use crate::pretrain::{Pretraining, Validation};
+use crate::pretrain::{Pretraining, Smoothing, Validation};
 use crate::run_folder;
 use crate::step::Step;
 use crate::trainer::{Trained, Trainer};
@@ -244,6 +244,10 @@ impl Run<'_> {
             examples: data.training,
             mask: task.mask.clone(),
             balance: task.balance,
+            smoothing: Smoothing {
+                width: task.smoothing,
+                batches: config.run.steps * config.run.accumulate,
+            },
             batch: config.run.batch,
             seed: config.run.seed,
         };
@@ -310,7 +314,7 @@ impl Run<'_> {
     fn numbers(&mut self, sample: usize) -> Result<Summary, TrainError> {
         let (run, data) = (&self.config.run, &self.config.data);
         let mut fit = CodebookFit::new(sample, run.seed);
-        let simulated = data.simulated.as_ref().map_or(0, |source| source.count);
+        let simulated = data.simulated.as_ref().map_or(0, SimulatedSource::total);
         let every = run.batch * run.log_every;
         let mut done = 0u64;
         let (stop, report) = (self.stop, &mut self.report);

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use aion_data::crossmatch::{self, Epochs, Input, Options, Report, SideCounts};
-use aion_data::{DataError, Place, Problem, atomic};
+use aion_data::{DataError, Place, Problem};
 use serde_json::{Map, Value, json};
 
 use crate::args::OnError;
 use crate::failure::usage;
 use crate::input::find_files;
 use crate::problems::Problems;
-use crate::report::separation_figure;
+use crate::report::{file, separation_figure};
 use crate::summary::{counted, print_json, print_table, print_text};
 
 /// Pair the objects of two catalogues by their positions on the sky
@@ -148,11 +148,7 @@ fn draw(path: &Path, report: &Report) -> anyhow::Result<()> {
         return Ok(());
     };
     let svg = separation_figure::separations(statistics, report.radius_arcsec)?;
-    atomic::write_atomically(path, |file| {
-        std::io::Write::write_all(file, svg.as_bytes())
-            .map_err(|error| DataError::new(Place::file(path), error.into()))
-    })?;
-    Ok(())
+    file::write(path, svg)
 }
 
 fn in_json(args: &Args, report: &Report, problems: &Problems) -> anyhow::Result<Value> {

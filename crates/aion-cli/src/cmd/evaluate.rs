@@ -1,14 +1,13 @@
 //! `aion evaluate`: what a trained model knows of objects that it has not seen.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use aion_kernel::tensor_file::replace_file;
 use aion_train::RunConfig;
 use aion_train::model_report::{Settings, report};
 use anyhow::{Context, Result};
 
 use crate::args::{ProcessorArgs, parse_batch};
-use crate::report::{evaluation, evaluation_figures};
+use crate::report::{evaluation, evaluation_figures, file};
 use crate::summary::{print_json, print_text};
 
 /// Report on a trained model: what it knows of objects that its run kept from training
@@ -65,18 +64,13 @@ pub fn run(args: Args) -> Result<()> {
     ];
     let figures = evaluation_figures::draw(&found)?.into_iter();
     files.extend(figures.map(|(name, svg)| (format!("figures/{name}.svg"), svg)));
+    std::fs::create_dir_all(args.output.join("figures"))
+        .with_context(|| format!("{}: cannot be written", args.output.display()))?;
     for (name, text) in &files {
-        write(&args.output.join(name), text)?;
+        file::write(&args.output.join(name), text)?;
     }
     match args.json {
         true => print_json(&json),
         false => print_text(&text),
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| replace_file(path, text.as_bytes()))
-        .with_context(|| format!("{}: cannot be written", path.display()))
 }

@@ -1,16 +1,13 @@
 //! `aion masks`: what the samplers of masks feed a run.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use aion_data::atomic::write_atomically;
-use aion_data::{DataError, Place, Problem};
 use aion_train::masking::statistics::MaskStatistics;
 use aion_train::{RunConfig, mask_report};
 use serde_json::json;
 
 use crate::args::use_threads;
-use crate::report::mask_figure;
+use crate::report::{file, mask_figure};
 use crate::summary::{print_json, print_table, print_text};
 
 /// Show what each sampler of input and target tokens feeds a training run
@@ -46,7 +43,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = RunConfig::read(&args.run)?;
     let found = mask_report(&config, args.objects)?;
     if let Some(path) = &args.figure {
-        write(path, &mask_figure::draw(&found)?)?;
+        file::write(path, mask_figure::draw(&found)?)?;
     }
     if args.json {
         return print_json(&json!({"objects": args.objects, "samplers": found}));
@@ -54,14 +51,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     print_table(&budgets(&found))?;
     print_text("")?;
     print_table(&modalities(&found))
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_atomically(path, |file| {
-        let written = file.write_all(text.as_bytes());
-        written.map_err(|error| DataError::new(Place::file(path), Problem::Io(error)))
-    })?;
-    Ok(())
 }
 
 /// The name in the tables; the run's own sampler comes first.

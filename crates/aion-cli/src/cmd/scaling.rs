@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use aion_kernel::tensor_file::replace_file;
 use aion_train::TrainError;
 use aion_train::scaling::{Analysis, Estimate, Ladder, Outcome, Study, StudyEvent, run_study};
 use anyhow::Context;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args::ProcessorArgs;
 use crate::failure::{Stopped, usage};
 use crate::interrupt::Interrupt;
-use crate::report::scaling_figure;
+use crate::report::{file, scaling_figure};
 use crate::summary::{print_json, print_table, print_text};
 
 /// Train a ladder of model and data sizes, and fit how the loss falls with both
@@ -73,11 +72,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let results = in_json(&study, analysis.as_ref())?;
     if !is_study {
         let text = serde_json::to_string_pretty(&results)?;
-        write(&folder.join("study.json"), &text)?;
+        file::write(&folder.join("study.json"), &text)?;
     }
     let plot = args.plot.unwrap_or_else(|| folder.join("scaling.svg"));
     match scaling_figure::scaling(&study, analysis.as_ref())? {
-        Some(svg) => write(&plot, &svg)?,
+        Some(svg) => file::write(&plot, svg)?,
         None => eprintln!("note: too few results, and so no figure {}", plot.display()),
     }
     if args.json {
@@ -97,10 +96,6 @@ fn read(path: &Path) -> anyhow::Result<Study> {
     let text = std::fs::read(path).with_context(|| path.display().to_string())?;
     let study = serde_json::from_slice(&text);
     study.map_err(|error| usage(format!("{}: no study: {error}", path.display())))
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    replace_file(path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
 fn train(args: &Args, ladder: &Ladder) -> anyhow::Result<Study> {

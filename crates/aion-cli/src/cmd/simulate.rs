@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use aion_data::atomic::write_atomically;
 use aion_data::{DataError, Place, Problem, Survey};
 use aion_simulate::{Settings, SurveyFiles};
 use clap::ValueEnum;
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{parse_batch, parse_survey};
 use crate::failure::usage;
 use crate::progress::Progress;
+use crate::report::file;
 use crate::summary::{counted, print_json, print_text};
 
 /// The file that says how a sky was simulated.
@@ -119,7 +119,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     drop(progress);
     let rows = files.finish(&args.output)?;
     let area = files.region().area();
-    write_text(&args.output.join(README), &readme(&record, &rows, area))?;
+    file::write(&args.output.join(README), &readme(&record, &rows, area))?;
     report(&args, &rows, area)
 }
 
@@ -176,7 +176,7 @@ fn open(folder: &Path, record: &Value, resume: bool) -> anyhow::Result<()> {
             return Err(usage(format!("{}: {error}", folder.display())));
         }
         fs::create_dir_all(folder).map_err(failed)?;
-        return write_text(&path, &format!("{record:#}\n"));
+        return file::write(&path, &format!("{record:#}\n"));
     }
     let text = fs::read_to_string(&path)
         .map_err(|error| DataError::new(Place::file(&path), Problem::Io(error)))?;
@@ -198,14 +198,6 @@ fn remove_partial_files(folder: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
-}
-
-fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_atomically(path, |file| {
-        let written = file.write_all(text.as_bytes());
-        written.map_err(|error| DataError::new(Place::file(path), Problem::Io(error)))
-    })?;
     Ok(())
 }
 

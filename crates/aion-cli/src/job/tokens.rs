@@ -129,8 +129,8 @@ pub fn needs_network(rows: &[Located<Row>]) -> bool {
     rows.iter().any(|row| match &row.row {
         Row::Tokenized(_) => false,
         Row::Observed(object) => object.measurements.keys().any(|id| {
-            let kind = id.info().kind;
-            !matches!(kind, Kind::Scalar | Kind::Coefficients | Kind::Catalog)
+            let info = id.info();
+            !info.is_number() && info.kind != Kind::Catalog
         }),
     })
 }

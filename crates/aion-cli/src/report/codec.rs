@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use aion_data::{Measurement, ModalityId};
-use aion_kernel::tensor_file::replace_file;
 use aion_train::codec_report::{Example, ModalityReport};
 use anyhow::{Context, Result};
 
 use crate::report::chart::RED;
 use crate::report::figures::Drawing;
+use crate::report::file;
 use crate::report::names;
 use crate::report::picture::Picture;
 use crate::report::spectrum_figure::{Overlay, compared};
@@ -85,9 +85,8 @@ pub fn draw(reports: &[ModalityReport], output: &Path) -> Result<Vec<PathBuf>> {
             };
             let (extension, bytes) = drawing.file()?;
             let path = folder.join(format!("{}-{place}.{extension}", report.modality));
-            std::fs::create_dir_all(&folder)
-                .and_then(|()| replace_file(&path, &bytes))
-                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            file::write(&path, &bytes)?;
             files.push(path);
         }
     }

@@ -16,6 +16,7 @@ pub mod dot_chart;
 pub mod evaluation;
 pub mod evaluation_figures;
 pub mod figures;
+pub mod file;
 pub mod folder;
 pub mod html;
 pub mod mask_figure;

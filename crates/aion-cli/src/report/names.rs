@@ -13,9 +13,7 @@ pub fn redshift() -> Option<ModalityId> {
 /// has its own place in the report) and no position.
 pub fn is_catalogue_number(id: ModalityId) -> bool {
     let info = id.info();
-    matches!(info.kind, Kind::Scalar | Kind::Coefficients)
-        && !info.is_position()
-        && redshift() != Some(id)
+    info.is_number() && !info.is_position() && redshift() != Some(id)
 }
 
 /// A modality as a reader knows it: `Legacy image`, `FLUX_R`, `DESI spectrum`.

@@ -23,7 +23,7 @@ use toml::Value;
 
 use crate::error::{DataError, Place, Problem, Result};
 use crate::format::table::Column;
-use crate::modality::{Kind, ModalityId, Survey};
+use crate::modality::{ModalityId, Survey};
 use crate::survey::columns::{self, Field, From, Layout};
 use crate::survey::units::{self, MAGNITUDE, NANOMAGGY};
 
@@ -274,7 +274,7 @@ fn plain_source(value: Value) -> std::result::Result<Source, String> {
 /// Refuses conversions that do not lead to the modality.
 fn checked(id: ModalityId, source: Source) -> std::result::Result<Source, String> {
     let info = id.info();
-    if !matches!(info.kind, Kind::Scalar | Kind::Coefficients) {
+    if !info.is_number() {
         return Err("no column of a table holds it; expected a scalar or coefficients".into());
     }
     let is_flux = info.unit == NANOMAGGY;

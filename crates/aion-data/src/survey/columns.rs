@@ -235,7 +235,7 @@ pub fn expected() -> String {
 fn readable(survey: Option<Survey>) -> impl Iterator<Item = ModalityId> {
     ModalityId::all().filter(move |id| {
         let info = id.info();
-        matches!(info.kind, Kind::Scalar | Kind::Coefficients)
+        info.is_number()
             && !info.is_position()
             && survey.is_none_or(|survey| [survey, Survey::Any].contains(&info.survey))
     })

@@ -101,7 +101,7 @@ fn the_loss_is_that_of_each_token_after_those_before() {
     let (model, said) = (model(), said());
     let shown = vec![show_all(0, &objects()[0]).expect("counts that fit")];
     let hidden = vec![VisibleTokens::from([(key("catalog"), Visible::all(&said))])];
-    let loss = model.loss(&shown, &hidden).expect("a loss");
+    let loss = model.loss(&shown, &hidden, 0.0).expect("a loss");
     let (sum, count) = loss.by_modality[&key("catalog")];
     assert_eq!(count, said.len() - 1);
     let targets = [Targets::from([after(&said[..count])])];

@@ -45,14 +45,14 @@ impl ModuleVisitor for Counter<'_> {
 
 fn loss(model: &Transformer) -> f32 {
     let (shown, hidden) = batch();
-    let loss = model.loss(&shown, &hidden).expect("a loss");
+    let loss = model.loss(&shown, &hidden, 0.0).expect("a loss");
     loss.mean.into_scalar::<f32>()
 }
 
 #[test]
 fn a_new_model_guesses_evenly() {
     let (shown, hidden) = batch();
-    let loss = model().loss(&shown, &hidden).expect("a loss");
+    let loss = model().loss(&shown, &hidden, 0.0).expect("a loss");
     let (sum, count) = loss.by_modality[&key("tok_xp_rp")];
     assert_eq!(count, 8);
     assert!((sum / 8.0 - 1024f64.ln()).abs() < 1.0, "{sum}");
@@ -65,7 +65,7 @@ fn a_new_model_guesses_evenly() {
 fn gradients_reach_every_part_that_is_used() {
     let model = model().train();
     let (shown, hidden) = batch();
-    let loss = model.loss(&shown, &hidden).expect("a loss");
+    let loss = model.loss(&shown, &hidden, 0.0).expect("a loss");
     let gradients = loss.mean.backward();
     let mut counter = Counter {
         gradients: &gradients,
@@ -99,7 +99,7 @@ impl ModuleMapper for Step<'_> {
 fn a_small_step_lowers_the_loss_by_what_the_gradient_says() {
     let model = model().train();
     let (shown, hidden) = batch();
-    let before = model.loss(&shown, &hidden).expect("a loss");
+    let before = model.loss(&shown, &hidden, 0.0).expect("a loss");
     let gradients = before.mean.backward();
     let mut norm = Norm {
         gradients: &gradients,
@@ -173,7 +173,7 @@ fn bits(model: &Transformer) -> (u32, Vec<Option<Vec<u32>>>) {
     let (shown, mut hidden) = batch();
     // The decoder's rows then fall into parts: questions about grids, and a sequence.
     hidden[1].insert(key("catalog"), Visible::all(&[300, 340, 430, 310]));
-    let loss = model.loss(&shown, &hidden).expect("a loss").mean;
+    let loss = model.loss(&shown, &hidden, 0.0).expect("a loss").mean;
     let gradients = loss.backward();
     let mut bits = Bits(&gradients, Vec::new());
     model.visit(&mut bits);

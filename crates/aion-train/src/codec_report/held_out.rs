@@ -35,7 +35,7 @@ pub(crate) fn held_out(
         let Some(sky) = seen_by(*modality, source.seed) else {
             continue;
         };
-        let beyond = source.count..source.count + most as u64;
+        let beyond = source.total()..source.total() + most as u64;
         objects.extend(beyond.map(|index| {
             let mut object = sky.object(index).object;
             object.measurements.retain(|id, _| id == modality);

@@ -17,6 +17,8 @@ pub mod token_data;
 pub mod token_index;
 pub mod token_shards;
 
+use aion_data::{ModalityId, Object};
+use aion_simulate::Sky;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -73,6 +75,39 @@ pub struct SimulatedSource {
     pub seed: u64,
     /// Number of objects.
     pub count: u64,
+    /// Objects after those of which only numbers are looked at. Many more of them can be borne, which a
+    /// model of numbers needs: redshifts from photometry, say. Codecs of images and spectra do not see them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub numbers: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl SimulatedSource {
+    /// Number of all objects, those with numbers alone included. Those beyond are held out.
+    pub fn total(&self) -> u64 {
+        self.count + self.numbers
+    }
+
+    /// Object `index` of all, with images by `described` surveys too; of those after `count` the numbers.
+    pub(crate) fn object(&self, index: u64, described: &[ModalityId]) -> Object {
+        if index < self.count {
+            let sky = Sky::new(self.seed).with_described(described.to_vec());
+            return sky.object(index).object;
+        }
+        let mut object = self.without_pixels(index);
+        let measured = &mut object.measurements;
+        measured.retain(|id, _| id.info().is_number());
+        object
+    }
+
+    /// Any object of the same sky, without images and spectra.
+    pub(crate) fn without_pixels(&self, index: u64) -> Object {
+        let sky = Sky::new(self.seed).with_images(false).with_spectra(false);
+        sky.object(index).object
+    }
 }
 
 /// A set of objects as tokens: of one survey, or pairs of two.

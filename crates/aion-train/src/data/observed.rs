@@ -10,10 +10,10 @@ use aion_simulate::{Coverage, Sky};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::DataConfig;
 use super::files::survey_files;
 use super::order::shuffled;
 use super::split::Part;
+use super::{DataConfig, SimulatedSource};
 use crate::error::TrainError;
 
 /// Whether an object of a survey file is kept from training, whatever its position: a fifth of all, chosen
@@ -257,11 +257,10 @@ pub fn objects(
     seed: u64,
 ) -> Result<(Examples<Object>, SurveyCounts), TrainError> {
     let (survey, counts) = survey_objects(config, parts)?;
-    let count = config.simulated.as_ref().map_or(0, |sky| sky.count);
+    let count = config.simulated.as_ref().map_or(0, SimulatedSource::total);
     let config = config.clone();
     let draw = move |index: u64| {
-        let sky = Sky::new(config.simulated.as_ref()?.seed).with_described(described.clone());
-        let object = sky.object(index).object;
+        let object = config.simulated.as_ref()?.object(index, &described);
         parts.contains(&part_of(&config, &object)).then_some(object)
     };
     Ok((Examples::new(seed, survey, count, Box::new(draw))?, counts))
@@ -287,7 +286,7 @@ mod tests {
     use super::*;
     use aion_data::Kind;
 
-    use crate::data::{SimulatedSource, SurveySource};
+    use crate::data::SurveySource;
 
     #[test]
     fn a_fifth_is_held_out() {
@@ -300,7 +299,11 @@ mod tests {
     #[test]
     fn simulated_measurements_are_of_the_kind_and_repeat() {
         let config = DataConfig {
-            simulated: Some(SimulatedSource { seed: 1, count: 40 }),
+            simulated: Some(SimulatedSource {
+                seed: 1,
+                count: 40,
+                numbers: 0,
+            }),
             ..DataConfig::default()
         };
         let spectra: Vec<ModalityId> = ModalityId::all()

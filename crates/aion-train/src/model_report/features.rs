@@ -75,18 +75,26 @@ impl RedshiftTable {
     }
 }
 
+/// Whether an object has a redshift and photometry of the survey.
+pub(super) fn has_row(object: &Object, survey: Survey) -> bool {
+    let is_known = |id| value(object, id).is_some();
+    redshift().is_some_and(is_known) && photometry(survey).any(is_known)
+}
+
 /// The row of an object; none of one without redshift or without photometry of the survey.
 pub(super) fn row(object: &Object, survey: Survey, times: u64) -> Option<RedshiftRow> {
-    let z = object.scalar(redshift()?).filter(|z| z.is_finite())?;
-    let value = |id| object.scalar(id).filter(|value| value.is_finite());
-    let photometry: Vec<Option<f32>> = photometry(survey).map(value).collect();
-    photometry.iter().any(Option::is_some).then(|| RedshiftRow {
+    let z = value(object, redshift()?)?;
+    has_row(object, survey).then(|| RedshiftRow {
         simulated: object.simulated,
         times,
         z: f64::from(z),
-        photometry,
+        photometry: photometry(survey).map(|id| value(object, id)).collect(),
         apertures: apertures(object, survey),
     })
+}
+
+fn value(object: &Object, id: ModalityId) -> Option<f32> {
+    object.scalar(id).filter(|value| value.is_finite())
 }
 
 /// Fluxes of all bands of a survey in all apertures; none of bands that the image lacks.

@@ -26,7 +26,7 @@ use crate::config::RunConfig;
 use crate::error::TrainError;
 pub use cross_entropy::{CrossEntropy, Without};
 pub use features::{RedshiftRow, RedshiftTable};
-use features::{imaging_surveys, row};
+use features::{has_row, imaging_surveys, row};
 pub use redshift::RedshiftReport;
 use sample::HeldOut;
 use unigram::Unigrams;
@@ -119,9 +119,8 @@ pub fn report(
     let objects = sample::held_out(&aion, real.iter().cloned(), most)?;
     samples.extend(sample_report(&aion, &objects, &unigrams, device)?);
     let of = |survey: Survey| -> Vec<Object> {
-        let has_row = |object: &&Object| row(object, survey, 1).is_some();
         real.iter()
-            .filter(has_row)
+            .filter(|object| has_row(object, survey))
             .take(settings.redshifts)
             .cloned()
             .collect()

@@ -6,7 +6,7 @@ use aion_model::ask::{Question, answer};
 use aion_simulate::Sky;
 use serde::Serialize;
 
-use super::features::{photometry, redshift, row};
+use super::features::{has_row, photometry, redshift};
 use super::sample::{takes, tokenise};
 use super::statistics::{Estimate, Quality};
 use crate::data::SimulatedSource;
@@ -35,11 +35,10 @@ pub struct RedshiftReport {
 /// `most`; spectra are left out.
 pub(super) fn simulated(source: &SimulatedSource, survey: Survey, most: usize) -> Vec<Object> {
     let sky = Sky::new(source.seed);
-    let numbers = sky.clone().with_images(false);
-    let places = source.count..source.count + DRAWS * most as u64;
-    let has_row = |index: &u64| row(&numbers.object(*index).object, survey, 1).is_some();
+    let places = source.total()..source.total() + DRAWS * most as u64;
+    let is_wanted = |index: &u64| has_row(&source.without_pixels(*index), survey);
     let draw = |index| sky.object(index).object;
-    places.filter(has_row).take(most).map(draw).collect()
+    places.filter(is_wanted).take(most).map(draw).collect()
 }
 
 /// Asks for the redshift of `objects`, which have photometry of `survey` and a redshift.

@@ -121,8 +121,9 @@ pub(super) fn held_out(
 /// Simulated objects beyond those trained on, enough for `most` of each modality.
 pub(super) fn simulated(source: &SimulatedSource, most: usize) -> impl Iterator<Item = Object> {
     let sky = Sky::new(source.seed);
-    let end = source.count + DRAWS * most as u64;
-    let starts = (source.count..end).step_by(CHUNK as usize);
+    let first = source.total();
+    let end = first + DRAWS * most as u64;
+    let starts = (first..end).step_by(CHUNK as usize);
     starts.flat_map(move |start| {
         let chunk = start..(start + CHUNK).min(end);
         let draw = |index| sky.object(index).object;

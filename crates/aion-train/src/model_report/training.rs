@@ -1,11 +1,10 @@
 //! What the training set says by itself: how often codes occur, and a table to regress redshifts on.
 
-use aion_data::{Kind, Object};
+use aion_data::Object;
 use aion_model::Aion;
-use aion_simulate::Sky;
 use rayon::prelude::*;
 
-use super::features::{RedshiftTable, imaging_surveys, row};
+use super::features::{RedshiftTable, has_row, imaging_surveys, row};
 use super::sample::tokenise;
 use super::unigram::Unigrams;
 use crate::data::observed::{part_of, survey_objects};
@@ -38,8 +37,9 @@ pub(super) fn look_through(
         found.add(object, times, true)?;
     }
     if let Some(source) = &data.simulated {
-        for start in (0..source.count).step_by(CHUNK as usize) {
-            let chunk = start..(start + CHUNK).min(source.count);
+        let total = source.total();
+        for start in (0..total).step_by(CHUNK as usize) {
+            let chunk = start..(start + CHUNK).min(total);
             let chunk: Vec<(u64, Object)> = chunk
                 .into_par_iter()
                 .map(|index| (index, draw(source, index)))
@@ -53,17 +53,12 @@ pub(super) fn look_through(
     Ok((found.unigrams, found.tables))
 }
 
-/// A simulated object, with images only where they are looked at.
+/// A simulated object, with images and spectra only where they are looked at.
 fn draw(source: &SimulatedSource, index: u64) -> Object {
-    let sky = Sky::new(source.seed);
-    let object = sky.clone().with_images(false).object(index).object;
-    let in_a_table = || {
-        imaging_surveys()
-            .into_iter()
-            .any(|survey| row(&object, survey, 1).is_some())
-    };
-    if index < WITH_PIXELS || in_a_table() {
-        return sky.object(index).object;
+    let object = source.without_pixels(index);
+    let mut surveys = imaging_surveys().into_iter();
+    if index < WITH_PIXELS || surveys.any(|survey| has_row(&object, survey)) {
+        return source.object(index, &[]);
     }
     object
 }
@@ -81,10 +76,7 @@ impl Found<'_> {
             table.train.extend(row(&object, survey, times));
         }
         if !with_pixels {
-            let is_number = |kind| matches!(kind, Kind::Scalar | Kind::Coefficients);
-            object
-                .measurements
-                .retain(|id, _| is_number(id.info().kind));
+            object.measurements.retain(|id, _| id.info().is_number());
         }
         if let Some(tokens) = tokenise(self.aion, &object)? {
             self.unigrams.add(&tokens, times);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aion_data::{Kind, ModalityId, ObjectTokens};
+use aion_data::{ModalityId, ObjectTokens};
 
 /// Added to the count of every code, so that none is impossible.
 const PSEUDO_COUNT: f64 = 0.5;
@@ -39,8 +39,7 @@ impl Unigrams {
         let vocabulary = id.info().vocabulary;
         let none = vec![0.0; vocabulary];
         let counts = self.0.get(&id).unwrap_or(&none);
-        let is_ordered = matches!(id.info().kind, Kind::Scalar | Kind::Coefficients);
-        let bandwidths = if is_ordered {
+        let bandwidths = if id.info().is_number() {
             &BANDWIDTHS[..]
         } else {
             &[0.0][..]

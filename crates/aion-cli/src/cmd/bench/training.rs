@@ -52,7 +52,7 @@ pub(super) fn transformer(setting: &Setting) -> anyhow::Result<Operation> {
         .map_or(0, |(shown, hidden)| count(shown) + count(hidden));
     let (shown, hidden): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
     Ok(steps(tokens, model, move |model| {
-        Ok(model.loss(&shown, &hidden)?.mean)
+        Ok(model.loss(&shown, &hidden, 0.0)?.mean)
     }))
 }
 

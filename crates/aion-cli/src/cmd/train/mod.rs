@@ -5,16 +5,14 @@ mod display;
 
 use std::path::{Path, PathBuf};
 
-use aion_kernel::tensor_file::replace_file;
 use aion_train::codec_report::of_newest;
 use aion_train::{RunConfig, Summary, log, run as train};
-use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::args::ProcessorArgs;
 use crate::failure::{Stopped, usage};
 use crate::interrupt::Interrupt;
-use crate::report::codec;
+use crate::report::{codec, file};
 
 use display::Display;
 
@@ -165,7 +163,7 @@ fn draw(output: &Path, path: &Path) -> anyhow::Result<()> {
         return Err(usage(text));
     }
     let svg = curves::draw(&reports)?;
-    replace_file(path, svg.as_bytes()).with_context(|| path.display().to_string())
+    file::write(path, svg)
 }
 
 fn print_summary(summary: &Summary) {

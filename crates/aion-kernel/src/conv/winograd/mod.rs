@@ -4,7 +4,8 @@
 //!
 //! Kernels are transformed while they are used, a panel of outputs at a time: that costs little beside
 //! the products, and transformed kernels would take three to four times the memory, and the time to
-//! read it. Tiles of inputs are transformed once for all outputs.
+//! read it. Tiles of inputs are transformed once for all outputs, for one piece of the kernel at a time: those
+//! of four pieces would not fit in the outer caches.
 
 mod kernels;
 mod products;
@@ -35,13 +36,10 @@ const LEAST_INPUTS: usize = 16;
 const TILE_BYTES: usize = 8 << 20;
 /// Fewest and most tiles whose transforms are held at a time.
 const WAVE: [usize; 2] = [96, 144];
-/// Panels of outputs that a task works on together, and tasks a thread.
-const MOST_PANELS: usize = 1;
-const TASKS: usize = 2;
 
 thread_local! {
-    /// Transformed tiles, kept for the next convolution that the thread begins.
-    static FORWARD: Cell<Aligned> = Cell::default();
+    /// Transformed tiles, and sums between pieces, kept for the next convolution that the thread begins.
+    static KEPT: Cell<[Aligned; 2]> = Cell::default();
 }
 
 /// Whether the convolution can take this way, and has channels enough that it pays.
@@ -98,41 +96,38 @@ fn convolve_to<const N: usize, T: Tiling<N>>(
 ) {
     let arch = Arch::new();
     let TileShape { rows, columns } = tile_shape(arch);
-    let block = grid.block_values::<N>(rows);
-    let blocks = grid.count().div_ceil(rows);
+    let block = N * N * grid.point_values(rows);
+    let panels = weight.panels(columns);
     let wave = (TILE_BYTES / (4 * block)).clamp(WAVE[0].div_ceil(rows), WAVE[1].div_ceil(rows));
-    let mut kept = FORWARD.take();
-    let forward = kept.at_least(wave.min(blocks) * block);
-    for first in (0..blocks).step_by(wave) {
-        let tiles = first * rows..((first + wave) * rows).min(grid.count());
-        let forward = &mut forward[..tiles.len().div_ceil(rows) * block];
-        let panels = forward.par_chunks_exact_mut(block).enumerate();
-        panels.for_each(|(panel, values)| {
-            let start = tiles.start + panel * rows;
-            arch.dispatch(InTiles(Tiles::<N, T>::new(
-                input,
-                grid,
-                start..(start + rows).min(tiles.end),
-                values,
-            )));
+    let [mut kept, mut kept_sums] = KEPT.take();
+    for first in (0..grid.count()).step_by(wave * rows) {
+        let tiles = first..(first + wave * rows).min(grid.count());
+        let blocks = tiles.len().div_ceil(rows);
+        let forward = kept.at_least(blocks * block);
+        let between = (grid.pieces() > 1).then(|| {
+            let sums = panels * N * N * blocks * rows * columns;
+            Shared(kept_sums.at_least(sums).as_mut_ptr())
         });
-        let panels = weight.panels(columns);
-        let group = panels.div_ceil(TASKS * rayon::current_num_threads());
-        let group = group.clamp(1, MOST_PANELS);
-        let groups = 0..panels.div_ceil(group);
-        groups.into_par_iter().for_each(|index| {
-            let start = index * group;
-            arch.dispatch(InTiles(Outputs::<N, T>::new(
-                forward,
-                weight,
-                start..(start + group).min(panels),
-                (grid, tiles.clone()),
-                (bias, activation),
-                target,
-            )));
-        });
+        for piece in 0..grid.pieces() {
+            let places = forward.par_chunks_exact_mut(block).enumerate();
+            places.for_each(|(place, values)| {
+                let start = tiles.start + place * rows;
+                let tiles = start..(start + rows).min(tiles.end);
+                let tiles = Tiles::<N, T>::new(input, grid, piece, tiles, values);
+                arch.dispatch(InTiles(tiles));
+            });
+            (0..panels).into_par_iter().for_each(|panel| {
+                arch.dispatch(InTiles(Outputs::<N, T>::new(
+                    forward,
+                    (weight, panel, piece),
+                    (grid, tiles.clone()),
+                    (bias, activation),
+                    (between, target),
+                )));
+            });
+        }
     }
-    FORWARD.set(kept);
+    KEPT.set([kept, kept_sums]);
 }
 
 /// Tiles of a batch of images, and the pieces of a kernel.
@@ -141,7 +136,7 @@ struct TileGrid {
     down: usize,
     across: usize,
     /// Pieces along the side of a kernel.
-    pieces: usize,
+    pieces_a_side: usize,
 }
 
 impl TileGrid {
@@ -150,7 +145,7 @@ impl TileGrid {
             shape: *shape,
             down: shape.height.div_ceil(OUT),
             across: shape.width.div_ceil(OUT),
-            pieces: shape.kernel.div_ceil(T::TAPS),
+            pieces_a_side: shape.kernel.div_ceil(T::TAPS),
         }
     }
 
@@ -164,9 +159,9 @@ impl TileGrid {
         ((self.shape.inputs * rows).div_ceil(LINE) | 1) * LINE
     }
 
-    /// Values of a block, `(pieces, points, inputs, rows)`.
-    fn block_values<const N: usize>(&self, rows: usize) -> usize {
-        self.pieces * self.pieces * N * N * self.point_values(rows)
+    /// Pieces of a kernel.
+    fn pieces(&self) -> usize {
+        self.pieces_a_side * self.pieces_a_side
     }
 
     /// Image, and the first row and column of a tile's outputs.

@@ -20,16 +20,20 @@ use crate::simd::{Lanes, OnTiles, VECTORS};
 const KERNEL_BYTES: usize = 384 << 10;
 const SLAB: usize = 16;
 
-/// Some panels of outputs of some tiles.
+/// A panel of outputs of some tiles: what a piece of the kernel adds to them, and after the last the outputs.
 pub(super) struct Outputs<'a, const N: usize, T> {
     /// See [`super::tiles::Tiles`], one block after the other.
     forward: &'a [f32],
     weight: WinogradWeight<'a>,
-    panels: Range<usize>,
+    panel: usize,
+    piece: usize,
     grid: &'a TileGrid,
     tiles: Range<usize>,
     bias: Option<&'a [f32]>,
     activation: Activation,
+    /// Sums over the pieces so far, `(panels, points, tiles, outputs of a panel)`; those of a kernel of one
+    /// piece stay in the thread's own memory.
+    between: Option<Shared>,
     /// `(batch, height, width, outputs)`
     output: Shared,
     tiling: PhantomData<T>,
@@ -43,54 +47,48 @@ thread_local! {
 impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
     pub(super) fn new(
         forward: &'a [f32],
-        weight: WinogradWeight<'a>,
-        panels: Range<usize>,
+        (weight, panel, piece): (WinogradWeight<'a>, usize, usize),
         (grid, tiles): (&'a TileGrid, Range<usize>),
         (bias, activation): (Option<&'a [f32]>, Activation),
-        output: Shared,
+        (between, output): (Option<Shared>, Shared),
     ) -> Self {
         Outputs {
             forward,
             weight,
-            panels,
+            panel,
+            piece,
             grid,
             tiles,
             bias,
             activation,
+            between,
             output,
             tiling: PhantomData,
         }
     }
 
-    /// Products of some inputs of a piece, `(panels, points, tiles)`, added to those before.
+    /// Products of some inputs, `(points, tiles)`, added to those before.
     #[inline(always)]
     fn multiply<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
-        piece: usize,
         inputs: Range<usize>,
         kernels: &[Lanes<S>],
         point_kernels: usize,
         products: &mut [Lanes<S>],
     ) {
-        let pieces = self.grid.pieces * self.grid.pieces;
         let blocks = self.tiles.len().div_ceil(ROWS);
         let point_values = self.grid.point_values(ROWS);
-        let panel_len = products.len() / self.panels.len();
-        let first = piece == 0 && inputs.start == 0;
+        let first = self.piece == 0 && inputs.start == 0;
         for point in 0..N * N {
+            let columns = &kernels[point * point_kernels..][..inputs.len()];
             for block in 0..blocks {
-                let at = ((block * pieces + piece) * N * N + point) * point_values;
+                let at = (block * N * N + point) * point_values;
                 let (rows, _) = self.forward[at..].as_chunks::<ROWS>();
-                let rows = &rows[inputs.clone()];
-                for (panel, products) in products.chunks_exact_mut(panel_len).enumerate() {
-                    let at = (panel * N * N + point) * point_kernels;
-                    let columns = &kernels[at..at + inputs.len()];
-                    let sums = multiply::<S, ROWS>(simd, rows, columns);
-                    let to = &mut products[(point * blocks + block) * ROWS..][..ROWS];
-                    for (to, sum) in to.iter_mut().zip(&sums) {
-                        *to = if first { *sum } else { add(simd, *to, *sum) };
-                    }
+                let sums = multiply::<S, ROWS>(simd, &rows[inputs.clone()], columns);
+                let to = &mut products[(point * blocks + block) * ROWS..][..ROWS];
+                for (to, sum) in to.iter_mut().zip(&sums) {
+                    *to = if first { *sum } else { add(simd, *to, *sum) };
                 }
             }
         }
@@ -102,12 +100,11 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         &self,
         simd: S,
         tile: usize,
-        panel: usize,
         points: impl Iterator<Item = &'s Lanes<S>> + Clone,
     ) {
         let shape = &self.grid.shape;
         let width = VECTORS * S::F32_LANES;
-        let column = panel * width;
+        let column = self.panel * width;
         let count = width.min(shape.outputs - column);
         let mut pixels = [[[simd.splat_f32s(0.0); VECTORS]; OUT]; OUT];
         for vector in 0..VECTORS {
@@ -151,39 +148,37 @@ impl<const N: usize, T: Tiling<N>> OnTiles for Outputs<'_, N, T> {
     fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let width = VECTORS * S::F32_LANES;
         let blocks = self.tiles.len().div_ceil(ROWS);
-        let panels = self.panels.len();
         let channels = self.grid.shape.inputs;
-        let slab = KERNEL_BYTES / (4 * N * N * width * panels);
+        let slab = KERNEL_BYTES / (4 * N * N * width);
         let slab = slab
             .next_multiple_of(SLAB)
             .min(channels.next_multiple_of(SLAB));
         // Not in a closure: what the library calls is not compiled for the machine's vectors.
         let [mut kernels, mut products, mut ordered] = SCRATCH.take();
-        let panel_kernels = N * N * point_kernels(slab);
-        let kernels_of = kernels.at_least(panels * panel_kernels * width);
+        let stride = point_kernels(slab);
+        let kernels_of = kernels.at_least(N * N * stride * width);
         let kernels_of: &mut [Lanes<S>] = cast_slice_mut(kernels_of);
-        let panel_sums = N * N * blocks * ROWS;
-        let sums = products.at_least(panels * panel_sums * width);
+        let len = N * N * blocks * ROWS * width;
+        let sums = match self.between {
+            // SAFETY: there is room for the sums of all panels, and no other task has this panel's.
+            Some(sums) => unsafe {
+                std::slice::from_raw_parts_mut(sums.0.add(self.panel * len), len)
+            },
+            None => products.at_least(len),
+        };
         let sums: &mut [Lanes<S>] = cast_slice_mut(sums);
         let in_lanes = ordered.at_least(self.weight.room(width));
-        for piece in 0..self.grid.pieces * self.grid.pieces {
-            for start in (0..channels).step_by(slab) {
-                let inputs = start..(start + slab).min(channels);
-                let places = kernels_of.chunks_exact_mut(panel_kernels);
-                for (panel, to) in self.panels.clone().zip(places) {
-                    let (weight, inputs) = (&self.weight, inputs.clone());
-                    let stride = point_kernels(slab);
-                    weight.transform::<S, N, T>(simd, [panel, piece], inputs, in_lanes, to, stride);
-                }
-                let stride = point_kernels(slab);
-                self.multiply::<S, ROWS>(simd, piece, inputs, kernels_of, stride, sums);
-            }
+        for start in (0..channels).step_by(slab) {
+            let inputs = start..(start + slab).min(channels);
+            let place = [self.panel, self.piece];
+            let weight = &self.weight;
+            weight.transform::<S, N, T>(simd, place, inputs.clone(), in_lanes, kernels_of, stride);
+            self.multiply::<S, ROWS>(simd, inputs, kernels_of, stride, sums);
         }
-        let places = sums.chunks_exact(panel_sums);
-        for (panel, sums) in self.panels.clone().zip(places) {
+        if self.piece + 1 == self.grid.pieces() {
             for (place, tile) in self.tiles.clone().enumerate() {
                 let points = sums[place..].iter().step_by(blocks * ROWS);
-                self.put(simd, tile, panel, points);
+                self.put(simd, tile, points);
             }
         }
         SCRATCH.set([kernels, products, ordered]);

@@ -11,12 +11,13 @@ use super::tiling::{OUT, Tiling, both_ways};
 use crate::product::load;
 use crate::simd::{OnTiles, VECTORS};
 
-/// `Bᵀ d B` of as many tiles as a tile of the product has rows:
-/// `(pieces, points, inputs, tiles)`, any values where there is no tile.
+/// `Bᵀ d B` of as many tiles as a tile of the product has rows, for a piece of the kernel:
+/// `(points, inputs, tiles)`, any values where there is no tile.
 pub(super) struct Tiles<'a, const N: usize, T> {
     /// `(batch, height, width, inputs)`
     input: &'a [f32],
     grid: &'a TileGrid,
+    piece: usize,
     tiles: Range<usize>,
     values: &'a mut [f32],
     tiling: PhantomData<T>,
@@ -26,12 +27,14 @@ impl<'a, const N: usize, T: Tiling<N>> Tiles<'a, N, T> {
     pub(super) fn new(
         input: &'a [f32],
         grid: &'a TileGrid,
+        piece: usize,
         tiles: Range<usize>,
         values: &'a mut [f32],
     ) -> Self {
         Tiles {
             input,
             grid,
+            piece,
             tiles,
             values,
             tiling: PhantomData,
@@ -45,32 +48,29 @@ impl<const N: usize, T: Tiling<N>> OnTiles for Tiles<'_, N, T> {
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(self, simd: S) {
         let channels = self.grid.shape.inputs;
-        let pieces = self.grid.pieces;
+        let a_side = self.grid.pieces_a_side;
         let width = VECTORS * S::F32_LANES;
         let point_values = self.grid.point_values(ROWS);
-        let of_piece = self.values.chunks_exact_mut(N * N * point_values);
-        for (piece, values) in of_piece.enumerate() {
-            let shift = [piece / pieces * OUT, piece % pieces * OUT];
-            for (lane, tile) in self.tiles.clone().enumerate() {
-                let window = Window::new::<N>(self.grid, tile, shift);
-                for start in (0..channels).step_by(width) {
-                    let count = width.min(channels - start);
-                    let tile = window.read::<S, N>(simd, self.input, start, count);
-                    // Loops, not closures: those may be compiled without the machine's vectors.
-                    let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
-                    for (points, tile) in points.iter_mut().zip(&tile) {
-                        *points = both_ways(simd, &T::INPUT, tile);
-                    }
-                    let [first, second] = &points;
-                    let points = first.as_flattened().iter().zip(second.as_flattened());
-                    let to = values.chunks_exact_mut(point_values);
-                    for (to, (first, second)) in to.zip(points) {
-                        let lanes = [*first, *second];
-                        let lanes: &[f32] = cast_slice(&lanes);
-                        let to = &mut to.as_chunks_mut::<ROWS>().0[start..start + count];
-                        for (to, value) in to.iter_mut().zip(lanes) {
-                            to[lane] = *value;
-                        }
+        let shift = [self.piece / a_side * OUT, self.piece % a_side * OUT];
+        for (lane, tile) in self.tiles.clone().enumerate() {
+            let window = Window::new::<N>(self.grid, tile, shift);
+            for start in (0..channels).step_by(width) {
+                let count = width.min(channels - start);
+                let tile = window.read::<S, N>(simd, self.input, start, count);
+                // Loops, not closures: those may be compiled without the machine's vectors.
+                let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+                for (points, tile) in points.iter_mut().zip(&tile) {
+                    *points = both_ways(simd, &T::INPUT, tile);
+                }
+                let [first, second] = &points;
+                let points = first.as_flattened().iter().zip(second.as_flattened());
+                let to = self.values.chunks_exact_mut(point_values);
+                for (to, (first, second)) in to.zip(points) {
+                    let lanes = [*first, *second];
+                    let lanes: &[f32] = cast_slice(&lanes);
+                    let to = &mut to.as_chunks_mut::<ROWS>().0[start..start + count];
+                    for (to, value) in to.iter_mut().zip(lanes) {
+                        to[lane] = *value;
                     }
                 }
             }

@@ -56,7 +56,7 @@ fn run<const N: usize, T: Tiling<N>>(
     assert_eq!(gradient.len(), shape.output_pixels() * shape.outputs);
     let arch = Arch::new();
     let tile = tile_shape(arch);
-    let pieces = grid.pieces * grid.pieces;
+    let pieces = grid.pieces();
     let panels = shape.inputs.div_ceil(tile.columns);
     let groups = shape.outputs.div_ceil(GROUP * tile.rows);
     let of_input = N * N * pieces * panels * tile.columns;
@@ -141,8 +141,8 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Inputs<'_, N, T> {
         let to: &mut [Lanes<S>] = cast_slice_mut(self.to);
         for (piece, to) in to.chunks_exact_mut(N * N * tiles).enumerate() {
             let shift = [
-                piece / self.grid.pieces * OUT,
-                piece % self.grid.pieces * OUT,
+                piece / self.grid.pieces_a_side * OUT,
+                piece % self.grid.pieces_a_side * OUT,
             ];
             for (place, tile) in self.tiles.clone().enumerate() {
                 let window = Window::new::<N>(self.grid, tile, shift);
@@ -227,7 +227,7 @@ impl<const N: usize, T: Tiling<N>> OnTiles for Kernels<'_, N, T> {
 
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(self, simd: S) {
-        let pieces = self.grid.pieces * self.grid.pieces;
+        let pieces = self.grid.pieces();
         let inputs: &[Lanes<S>] = cast_slice(self.inputs);
         let at = (self.panel * pieces + self.piece) * N * N * self.tiles;
         let inputs = &inputs[at..at + N * N * self.tiles];
@@ -264,7 +264,10 @@ impl<const N: usize, T: Tiling<N>> Kernels<'_, N, T> {
         let width = VECTORS * S::F32_LANES;
         let first = self.panel * width;
         let count = width.min(inputs - first);
-        let corner = [self.piece / self.grid.pieces, self.piece % self.grid.pieces];
+        let corner = [
+            self.piece / self.grid.pieces_a_side,
+            self.piece % self.grid.pieces_a_side,
+        ];
         let corner = [corner[0] * T::TAPS, corner[1] * T::TAPS];
         let mut halves = [[[simd.splat_f32s(0.0); MAX_TAPS]; MAX_TAPS]; VECTORS];
         for (vector, half) in halves.iter_mut().enumerate() {
