@@ -1,5 +1,6 @@
 //! Layers with their parameters named and laid out as published.
 
+mod branch;
 mod conv;
 mod convnext;
 mod embedding;

@@ -1,6 +1,5 @@
 //! Layers on the CPU against burn's operations, results and gradients.
 
-use burn::tensor::activation::softmax;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 
@@ -258,29 +257,40 @@ fn convolutions_are_burns() {
 #[test]
 fn squeeze_excite_is_burns() {
     for [batch, height, width, dim] in [[1, 3, 5, 18], [3, 8, 8, 40]] {
+        let units = (dim / 2).max(16);
         let tensors = [
             draw([batch, height, width, dim]),
             draw([batch, height, width, dim]),
+            draw([dim, dim, 1, 1]) * 0.3,
+            draw([dim, 1, 1, 1]),
             // Scores small enough that many pixels have weight.
             draw([1, dim, 1, 1]) * 0.3,
+            draw([units, dim, 1, 1]) * 0.3,
+            draw([units, 1, 1, 1]),
+            draw([dim, units, 1, 1]) * 0.3,
+            // Gates are open: new ones are closed, and give no gradient to test.
+            draw([dim, 1, 1, 1]),
         ];
-        // Open gates: new ones are closed, and give no gradient to test.
-        let hidden = (dim / 2).max(16);
-        let excite = (draw([dim, hidden, 1, 1]), draw([dim]));
-        let gate = |key: &Tensor<4>| {
-            let mut gate = SqueezeExcite::new(&Weights::seeded(3, &Device::flex()), dim);
-            gate.to_k
-                .set(key.clone(), Tensor::ones([1], &Device::flex()));
-            gate.excite.set(excite.0.clone(), excite.1.clone());
-            gate
+        let layers = |t: &[Tensor<4>]| {
+            let weights = Weights::seeded(3, &Device::flex());
+            let mut pointwise = Conv2d::new(&weights.at("pointwise"), [dim, dim], 1);
+            let mut gate = SqueezeExcite::new(&weights, dim);
+            pointwise.set(t[2].clone(), t[3].clone().reshape([dim]));
+            let offset = Tensor::ones([1], &Device::flex());
+            gate.to_k.set(t[4].clone(), offset);
+            gate.squeeze
+                .set(t[5].clone(), t[6].clone().reshape([units]));
+            gate.excite.set(t[7].clone(), t[8].clone().reshape([dim]));
+            (gate, pointwise)
         };
-        let ours = |t: &[Tensor<4>]| gate(&t[2]).gate_and_add(t[0].clone(), t[1].clone());
+        let ours = |t: &[Tensor<4>]| {
+            let (gate, pointwise) = layers(t);
+            gate.gate_and_add(&pointwise, t[0].clone(), t[1].clone())
+        };
         let burns = |t: &[Tensor<4>]| {
-            let flat = t[0].clone().reshape([batch, height * width, dim]);
-            let key = t[2].clone().reshape([1, dim, 1]).expand([batch, dim, 1]);
-            let weights = softmax(flat.clone().matmul(key), 1);
-            let context = (flat * weights).sum_dim(1).reshape([batch, 1, 1, dim]);
-            t[0].clone() * gate(&t[2]).gates(context) + t[1].clone()
+            let (gate, pointwise) = layers(t);
+            let values = pointwise.activated(t[0].clone(), Activation::Elu);
+            gate.composed(values, t[1].clone())
         };
         assert_same(&tensors, ours, burns, "squeeze-excite");
     }
