@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use aion_data::ModalityId;
+use aion_kernel::layer::cross_entropy;
 use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::embedding::is_ordered;
 use crate::error::ModelError;
-use crate::layout::indices;
 use crate::transformer::Transformer;
 use crate::visible::{Target, Targets, Visible, VisibleTokens, check_tokens};
 
@@ -56,10 +56,9 @@ impl Transformer {
         let (mut sums, mut smooth) = (Vec::new(), Vec::new());
         for (modality, tokens) in &answers {
             let logits = self.logits(&decoded, *modality)?;
-            let log = activation::log_softmax(logits, 1);
-            let sum = cross_entropy(log.clone(), tokens);
+            let sum = cross_entropy(logits.clone(), tokens);
             smooth.push(if is_ordered(*modality) {
-                smoothed(log, tokens)
+                smoothed(activation::log_softmax(logits, 1), tokens)
             } else {
                 sum.clone()
             });
@@ -107,13 +106,8 @@ fn ask(modality: ModalityId, hidden: &Visible) -> (Target, &[u16]) {
 /// Standard deviation of smoothed targets, in codes.
 pub const SMOOTHING: f32 = 12.0;
 
-/// Minus the log-probabilities of the tokens, summed over rows: `(rows, vocabulary)` → `(1)`.
-fn cross_entropy(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
-    let tokens = indices(tokens.to_vec(), &log.device()).unsqueeze_dim(1);
-    -log.gather(1, tokens).sum()
-}
-
-/// The same with each token replaced by a normal distribution over the codes around it.
+/// Minus the log-probabilities of normal distributions over the codes around each token, summed over rows:
+/// `(rows, vocabulary)` → `(1)`.
 fn smoothed(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
     let [rows, vocabulary] = log.dims();
     let mut targets = Vec::with_capacity(rows * vocabulary);

@@ -1,5 +1,6 @@
 //! Layers on the CPU against burn's operations, results and gradients.
 
+use burn::tensor::activation;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 
@@ -294,4 +295,41 @@ fn squeeze_excite_is_burns() {
         };
         assert_same(&tensors, ours, burns, "squeeze-excite");
     }
+}
+
+#[test]
+fn cross_entropies_are_burns() {
+    // More than a vector, and one value far above the others.
+    let mut logits: Tensor<2> = draw([7, 133]) * 4.0;
+    logits = logits.clone() + logits.slice([0..1]) * 5.0;
+    let tokens: Vec<i64> = (0..7).map(|row| row * 19 % 133).collect();
+    let burns = |t: &[Tensor<2>]| {
+        let tokens = TensorData::new(tokens.clone(), [7, 1]);
+        let tokens = Tensor::from_data(tokens, &t[0].device());
+        let log = activation::log_softmax(t[0].clone(), 1);
+        -log.gather(1, tokens).sum().reshape([1, 1])
+    };
+    let ours = |t: &[Tensor<2>]| cross_entropy(t[0].clone(), &tokens).reshape([1, 1]);
+    assert_same(&[logits], ours, burns, "cross-entropy");
+}
+
+#[test]
+fn selected_rows_are_burns() {
+    // Some rows twice, some never.
+    let numbers = [3i64, 0, 3, 4, 3];
+    let burns = |t: &[Tensor<2>]| {
+        let numbers = Tensor::from_data(TensorData::new(numbers.to_vec(), [5]), &t[0].device());
+        t[0].clone().select(0, numbers)
+    };
+    let ours = |t: &[Tensor<2>]| select_rows(t[0].clone(), &numbers);
+    assert_same(&[draw([6, 21])], ours, burns, "rows");
+}
+
+#[test]
+fn maps_onto_other_rows_are_burns() {
+    let tensors = [draw([9, 33]), draw([9, 17]), draw([17, 33])];
+    let onto =
+        |t: &[Tensor<2>]| Linear::of(t[2].clone(), None).forward_onto(t[0].clone(), t[1].clone());
+    let burns = |t: &[Tensor<2>]| t[0].clone().matmul(t[2].clone().transpose()) + t[1].clone();
+    assert_same(&tensors, onto, burns, "onto");
 }
