@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use burn::tensor::{Tensor, activation};
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
-use rayon::prelude::*;
 
 use crate::gelu::{gelu, gelu_lanes, gelu_slope};
 use crate::gradient::{Gradient, Input, Inputs};
-use crate::memory::HostTensor;
+use crate::memory::{HostTensor, in_blocks};
 use crate::simd::{elu, elu_slope, silu, silu_slope, vectorized};
 
 /// Values that one task works on.
@@ -23,10 +22,12 @@ struct ActivationGradient {
 
 impl Gradient<1> for ActivationGradient {
     fn backward(&self, output: &[f32], _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
-        let mut gradient = self.input.values().to_vec();
-        let blocks = gradient.par_chunks_mut(BLOCK).zip(output.par_chunks(BLOCK));
-        blocks.for_each(|(gradient, output)| {
+        let input = self.input.values();
+        let ([gradient], _) = in_blocks(input.len(), BLOCK, |start, [gradient]| {
+            let block = start..start + gradient.len();
+            let (input, output) = (&input[block.clone()], &output[block]);
             vectorized(|| {
+                gradient.copy_from_slice(input);
                 self.activation.slopes(gradient);
                 gradient.iter_mut().zip(output).for_each(|(g, y)| *g *= y);
             });
@@ -59,9 +60,13 @@ impl Activation {
         let Some(inputs) = Inputs::of([Input::of(&input)]) else {
             return self.composed(input);
         };
-        let mut output = inputs.hosts()[0].values().to_vec();
-        output.par_chunks_mut(BLOCK).for_each(|values| {
-            vectorized(|| self.apply_all(values));
+        let values = inputs.hosts()[0].values();
+        let ([output], _) = in_blocks(values.len(), BLOCK, |start, [output]| {
+            let values = &values[start..][..output.len()];
+            vectorized(|| {
+                output.copy_from_slice(values);
+                self.apply_all(output);
+            });
         });
         inputs.result(output, shape, |[input], _| ActivationGradient {
             input,
@@ -122,13 +127,12 @@ impl Activation {
         if self != Activation::Elu {
             return Cow::Borrowed(gradient);
         }
-        let mut before = gradient.to_vec();
-        let blocks = before.par_chunks_mut(BLOCK).zip(result.par_chunks(BLOCK));
-        blocks.for_each(|(before, result)| {
+        let ([before], _) = in_blocks(result.len(), BLOCK, |start, [before]| {
+            let (result, gradient) = (&result[start..], &gradient[start..]);
             vectorized(|| {
-                for (before, y) in before.iter_mut().zip(result) {
+                for ((before, y), d) in before.iter_mut().zip(result).zip(gradient) {
                     // exp(x), x being below zero.
-                    *before *= y.min(0.0) + 1.0;
+                    *before = d * (y.min(0.0) + 1.0);
                 }
             });
         });

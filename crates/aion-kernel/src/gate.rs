@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::memory::{Shared, filled};
 use crate::rows::add_up;
-use crate::simd::vectorized;
+use crate::simd::{vectorized, vectorized_with};
 
 /// Values worked on by one thread at a time.
 const BLOCK: usize = 1 << 14;
@@ -29,23 +29,13 @@ pub(crate) fn gate_and_add(values: &[f32], gates: &[f32], rest: &[f32], batch: u
     })
 }
 
-/// Gradients of values and gates from that of [`gate_and_add`]'s result.
-pub(crate) fn gate_backward(
+/// The gradient of gates, `(batch, channels)`, from that of [`gate_and_add`]'s result.
+pub(crate) fn gates_gradient(
     values: &[f32],
-    gates: &[f32],
     gradient: &[f32],
-    batch: usize,
-) -> [Vec<f32>; 2] {
-    let channels = gates.len() / batch;
+    [batch, channels]: [usize; 2],
+) -> Vec<f32> {
     let image = values.len() / batch;
-    let of_values = by_rows(gradient, gates, batch, |output, gradient, _, gates| {
-        let rows = output.chunks_exact_mut(gates.len());
-        for (output, gradient) in rows.zip(gradient.chunks_exact(gates.len())) {
-            for ((o, d), g) in output.iter_mut().zip(gradient).zip(gates) {
-                *o = d * g;
-            }
-        }
-    });
     let images = values.chunks_exact(image).zip(gradient.chunks_exact(image));
     let of_gates = images.flat_map(|(values, gradient)| {
         let rows = BLOCK.div_ceil(channels) * channels;
@@ -64,7 +54,7 @@ pub(crate) fn gate_backward(
         });
         add_up(partial.collect(), channels)
     });
-    [of_values, of_gates.collect()]
+    of_gates.collect()
 }
 
 /// A result as large as `values`, made some rows at a time by `each(result, values, start, gates)`.
@@ -137,44 +127,71 @@ fn dots(rows: &[f32], key: &[f32]) -> Vec<f32> {
     blocks.collect()
 }
 
-/// Gradients of values and key from that of [`attended_mean`]'s result.
-pub(crate) fn attended_mean_backward(
-    values: &[f32],
+/// Gradients of a gated branch from those of [`gate_and_add`]'s and of [`attended_mean`]'s results: in the place of
+/// the values, results of exponential linear units, that before these units, and that of the key.
+///
+/// # Shapes
+/// `values` and the first gradient `(batch, pixels, channels)`, `key` `(channels)`, `gates` and the second
+/// gradient `(batch, channels)`
+pub(crate) fn branch_backward(
+    values: &mut [f32],
     key: &[f32],
-    gradient: &[f32],
-    batch: usize,
-) -> [Vec<f32>; 2] {
+    gates: &[f32],
+    [output, context]: [&[f32]; 2],
+) -> Vec<f32> {
     let channels = key.len();
-    let image = values.len() / batch;
-    let mut of_values = vec![0.0; values.len()];
-    let images = of_values
-        .par_chunks_mut(image)
-        .zip(values.par_chunks(image))
-        .zip(gradient.par_chunks(channels));
-    let keys: Vec<Vec<f32>> = images
-        .map(|((of_values, pixels), gradient)| {
+    let image = values.len() * channels / gates.len();
+    let rows = (BLOCK / channels).max(1);
+    let images = values.par_chunks_mut(image).zip(output.par_chunks(image));
+    let of_images = gates.par_chunks(channels).zip(context.par_chunks(channels));
+    let of_key: Vec<Vec<f32>> = images
+        .zip(of_images)
+        .map(|((pixels, output), (gates, context))| {
+            let mut scores = dots(pixels, context);
             let weights = softmax_weights(pixels, key);
-            let along = dots(pixels, gradient);
-            let mean: f32 = weights.iter().zip(&along).map(|(w, a)| w * a).sum();
-            let mut of_key = vec![0.0f32; channels];
-            vectorized(|| {
-                let rows = of_values.chunks_exact_mut(channels);
-                let rows = rows.zip(pixels.chunks_exact(channels));
-                for ((to, row), (weight, along)) in rows.zip(weights.iter().zip(&along)) {
-                    let score = weight * (along - mean);
-                    for ((to, g), k) in to.iter_mut().zip(gradient).zip(key) {
-                        *to = weight * g + score * k;
-                    }
-                    of_key
-                        .iter_mut()
-                        .zip(row)
-                        .for_each(|(k, v)| *k += score * v);
-                }
+            let mean: f32 = weights.iter().zip(&scores).map(|(w, s)| w * s).sum();
+            for (score, weight) in scores.iter_mut().zip(&weights) {
+                *score = weight * (*score - mean);
+            }
+            let blocks = pixels.par_chunks_mut(rows * channels);
+            let blocks = blocks.zip(output.par_chunks(rows * channels));
+            let of_rows = weights.par_chunks(rows).zip(scores.par_chunks(rows));
+            let partial = blocks.zip(of_rows).map(|((pixels, output), of_rows)| {
+                let of_channels = [gates, context, key];
+                vectorized_with((pixels, output, of_rows, of_channels), branch_block)
             });
-            of_key
+            add_up(partial.collect(), channels)
         })
         .collect();
-    [of_values, add_up(keys, channels)]
+    add_up(of_key, channels)
+}
+
+/// Some pixels and their gradient; weights of pixels and gradients of their scores; gates, gradient of the mean and key.
+type BranchBlock<'a> = (
+    &'a mut [f32],
+    &'a [f32],
+    (&'a [f32], &'a [f32]),
+    [&'a [f32]; 3],
+);
+
+/// Their share of the key's gradient.
+#[inline(always)]
+fn branch_block((pixels, output, (weights, scores), channels): BranchBlock<'_>) -> Vec<f32> {
+    let [gates, context, key] = channels;
+    let mut of_key = vec![0.0f32; key.len()];
+    let rows = pixels.chunks_exact_mut(key.len());
+    let rows = rows.zip(output.chunks_exact(key.len()));
+    for ((pixel, output), (weight, score)) in rows.zip(weights.iter().zip(scores)) {
+        for (sum, value) in of_key.iter_mut().zip(&*pixel) {
+            *sum += score * value;
+        }
+        let of_channels = gates.iter().zip(context).zip(key);
+        for ((value, d), ((gate, c), k)) in pixel.iter_mut().zip(output).zip(of_channels) {
+            // exp(x), x being below zero, is one more than the unit's result.
+            *value = (d * gate + weight * c + score * k) * (value.min(0.0) + 1.0);
+        }
+    }
+    of_key
 }
 
 /// Sum of products, in eight running sums so that it vectorises.

@@ -26,6 +26,11 @@ pub(crate) type Tracked = FloatTensor<Autodiff<Flex>>;
 pub(crate) trait Gradient<const N: usize>: Send + Sync + fmt::Debug + 'static {
     /// Gradients of the inputs that want one, from the output's; each as large as its input.
     fn backward(&self, output: &[f32], wanted: [bool; N]) -> [Option<Vec<f32>>; N];
+
+    /// The input, if there is one, whose gradient is the output's as it stands in memory.
+    fn passed_on(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The inputs of an operation, all in the CPU's memory.
@@ -157,11 +162,17 @@ impl<G: Gradient<N>, const N: usize> Backward<Flex, N> for Recorded<G, N> {
         let (gradient, shapes) = &*ops.state.0;
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let found = gradient.backward(output.values(), wanted);
-        for ((node, found), shape) in ops.parents.iter().zip(found).zip(shapes) {
-            if let (Some(node), Some(found)) = (node, found) {
-                let found = FlexTensor::from_data(TensorData::new(found, shape.clone()));
-                gradients.register::<Flex>(node.id, found);
-            }
+        let inputs = ops.parents.iter().zip(found).zip(shapes).enumerate();
+        for (index, ((node, found), shape)) in inputs {
+            let Some(node) = node else {
+                continue;
+            };
+            let found = match found {
+                Some(found) => FlexTensor::from_data(TensorData::new(found, shape.clone())),
+                None if gradient.passed_on() == Some(index) => output.primitive(),
+                None => continue,
+            };
+            gradients.register::<Flex>(node.id, found);
         }
     }
 }

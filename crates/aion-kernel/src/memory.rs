@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use burn::backend::Flex;
 use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
+use rayon::prelude::*;
 
 /// How many objects of a batch a network should work on together where objects do not depend on one
 /// another. On the CPU as many as there are threads, and two at least: the activations of more fall out
@@ -128,6 +129,50 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
     // SAFETY: there is room for so many, and the caller promises that all are written.
     unsafe { values.set_len(len) };
     values
+}
+
+/// Vectors of `len` values that are made a block at a time, by as many threads as there are: `make` is given where a
+/// block begins and its place in each, zeros so far. Also what it returned for each block, in order.
+pub(crate) fn in_blocks<const N: usize, R: Send>(
+    len: usize,
+    block: usize,
+    make: impl Fn(usize, [&mut [f32]; N]) -> R + Sync,
+) -> ([Vec<f32>; N], Vec<R>) {
+    let mut vectors = [(); N].map(|()| Vec::<f32>::with_capacity(len));
+    let places = vectors.each_mut().map(|v| Shared(v.as_mut_ptr()));
+    let block = block.max(1);
+    let blocks = (0..len.div_ceil(block)).into_par_iter();
+    let results = blocks.map(|index| {
+        let start = index * block;
+        let count = block.min(len - start);
+        make(
+            start,
+            places.map(|place| {
+                let place = place.0.wrapping_add(start);
+                // SAFETY: each vector has room for `len` values, and this block of it is no other task's.
+                // Zeros are values.
+                unsafe {
+                    place.write_bytes(0, count);
+                    std::slice::from_raw_parts_mut(place, count)
+                }
+            }),
+        )
+    });
+    let results = results.collect();
+    for values in &mut vectors {
+        // SAFETY: the blocks, all of them written, are `len` values together.
+        unsafe { values.set_len(len) };
+    }
+    (vectors, results)
+}
+
+/// Values of a block of [`zeros`].
+const ZEROS: usize = 1 << 16;
+
+/// Memory that is cleared by as many threads as there are.
+pub(crate) fn zeros(len: usize) -> Vec<f32> {
+    let ([zeros], _) = in_blocks(len, ZEROS, |_, _| ());
+    zeros
 }
 
 /// Something derived from a parameter (a packed or transformed weight), made once.

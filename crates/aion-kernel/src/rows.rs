@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::memory::in_blocks;
 use crate::simd::{mean_and_spread, sum, vectorized, vectorized_with};
 
 /// Rows of a chunk.
@@ -40,10 +41,10 @@ pub(crate) fn add_up(partial: Vec<Vec<f32>>, columns: usize) -> Vec<f32> {
 
 /// `act(x) · y`
 pub(crate) fn gated(x: &[f32], y: &[f32], activation: Activation) -> Vec<f32> {
-    let mut output = x.to_vec();
-    let blocks = output.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK));
-    blocks.for_each(|(output, y)| {
+    let ([output], _) = in_blocks(x.len(), BLOCK, |start, [output]| {
+        let (x, y) = (&x[start..][..output.len()], &y[start..][..output.len()]);
         vectorized(|| {
+            output.copy_from_slice(x);
             activation.apply_all(output);
             output.iter_mut().zip(y).for_each(|(o, y)| *o *= y);
         });
@@ -58,26 +59,19 @@ pub(crate) fn gated_backward(
     gradient: &[f32],
     activation: Activation,
 ) -> [Vec<f32>; 2] {
-    let (mut dx, mut dy) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-    let outputs = dx.par_chunks_mut(BLOCK).zip(dy.par_chunks_mut(BLOCK));
-    let inputs = x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
-    let blocks = outputs.zip(inputs).zip(gradient.par_chunks(BLOCK));
-    blocks.for_each(|((outputs, inputs), gradient)| {
-        vectorized_with((outputs, inputs, gradient, activation), gate_block);
+    let (gradients, _) = in_blocks(x.len(), BLOCK, |start, outputs: [&mut [f32]; 2]| {
+        let block = start..start + outputs[0].len();
+        let inputs = [&x[block.clone()], &y[block.clone()]];
+        vectorized_with((outputs, inputs, &gradient[block], activation), gate_block);
     });
-    [dx, dy]
+    gradients
 }
 
 /// What a task of [`gated_backward`] writes, reads, and the gradient of its results.
-type GateBlock<'a> = (
-    (&'a mut [f32], &'a mut [f32]),
-    (&'a [f32], &'a [f32]),
-    &'a [f32],
-    Activation,
-);
+type GateBlock<'a> = ([&'a mut [f32]; 2], [&'a [f32]; 2], &'a [f32], Activation);
 
 #[inline(always)]
-fn gate_block(((dx, dy), (x, y), gradient, activation): GateBlock<'_>) {
+fn gate_block(([dx, dy], [x, y], gradient, activation): GateBlock<'_>) {
     dy.copy_from_slice(x);
     activation.apply_all(dy);
     dx.copy_from_slice(x);
@@ -91,11 +85,8 @@ fn gate_block(((dx, dy), (x, y), gradient, activation): GateBlock<'_>) {
 /// Rows to mean 0 and variance 1, then scale and shift, one value a column.
 pub(crate) fn normalize(values: &[f32], [scale, shift]: [&[f32]; 2], epsilon: f32) -> Vec<f32> {
     let columns = scale.len();
-    let mut output = vec![0.0; values.len()];
-    let chunks = output
-        .par_chunks_mut(ROWS * columns)
-        .zip(values.par_chunks(ROWS * columns));
-    chunks.for_each(|(output, values)| {
+    let ([output], _) = in_blocks(values.len(), ROWS * columns, |start, [output]| {
+        let values = &values[start..][..output.len()];
         vectorized(|| {
             let rows = output.chunks_exact_mut(columns);
             for (output, row) in rows.zip(values.chunks_exact(columns)) {
@@ -118,19 +109,18 @@ pub(crate) fn normalize_backward(
     gradient: &[f32],
 ) -> [Vec<f32>; 3] {
     let columns = scale.len();
-    let mut output = vec![0.0; values.len()];
-    let chunks = output
-        .par_chunks_mut(ROWS * columns)
-        .zip(values.par_chunks(ROWS * columns))
-        .zip(gradient.par_chunks(ROWS * columns));
-    let partial: Vec<[Vec<f32>; 2]> = chunks
-        .map(|((output, values), gradient)| {
-            vectorized_with(
-                (output, [values, gradient], scale, epsilon),
-                normalize_rows_backward,
-            )
-        })
-        .collect();
+    let ([output], partial) = in_blocks(values.len(), ROWS * columns, |start, [output]| {
+        let block = start..start + output.len();
+        vectorized_with(
+            (
+                output,
+                [&values[block.clone()], &gradient[block]],
+                scale,
+                epsilon,
+            ),
+            normalize_rows_backward,
+        )
+    });
     let (scales, shifts) = partial
         .into_iter()
         .map(|[scale, shift]| (scale, shift))

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aion_data::ModalityId;
-use aion_kernel::layer::{Embedding, Linear};
+use aion_kernel::layer::{Embedding, Linear, select_rows};
 use aion_kernel::{Init, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -237,10 +237,7 @@ fn arrange(
         _ => Tensor::cat(parts, 0),
     };
     match layout.sources(num_registers) {
-        Some(sources) => {
-            let device = rows.device();
-            rows.select(0, indices(sources, &device))
-        }
+        Some(sources) => select_rows(rows, &sources),
         None => rows,
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use aion_data::ModalityId;
+use aion_kernel::layer::cross_entropy;
 use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::error::ModelError;
-use crate::layout::indices;
 use crate::transformer::Transformer;
 use crate::visible::{Target, Targets, Visible, VisibleTokens, check_tokens};
 
@@ -59,10 +59,9 @@ impl Transformer {
         let (mut sums, mut smooth) = (Vec::new(), Vec::new());
         for (modality, tokens) in &answers {
             let logits = self.logits(&decoded, *modality)?;
-            let log = activation::log_softmax(logits, 1);
-            let sum = cross_entropy(log.clone(), tokens);
+            let sum = cross_entropy(logits.clone(), tokens);
             smooth.push(if smoothing > 0.0 && modality.info().is_number() {
-                smoothed(log, tokens, smoothing)
+                smoothed(activation::log_softmax(logits, 1), tokens, smoothing)
             } else {
                 sum.clone()
             });
@@ -107,14 +106,8 @@ fn ask(modality: ModalityId, hidden: &Visible) -> (Target, &[u16]) {
     (Target::After(tokens[..before].to_vec()), after)
 }
 
-/// Minus the log-probabilities of the tokens, summed over rows: `(rows, vocabulary)` → `(1)`.
-fn cross_entropy(log: Tensor<2>, tokens: &[i64]) -> Tensor<1> {
-    let tokens = indices(tokens.to_vec(), &log.device()).unsqueeze_dim(1);
-    -log.gather(1, tokens).sum()
-}
-
-/// The same with each token replaced by a normal distribution over the codes around it, with a standard
-/// deviation of `width` codes.
+/// Minus the log-probabilities of normal distributions over the codes around each token, with a standard
+/// deviation of `width` codes, summed over rows: `(rows, vocabulary)` → `(1)`.
 fn smoothed(log: Tensor<2>, tokens: &[i64], width: f32) -> Tensor<1> {
     let [rows, vocabulary] = log.dims();
     let mut targets = Vec::with_capacity(rows * vocabulary);

@@ -155,7 +155,6 @@ impl ResidualUnit {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let hidden = self.conv.activated(input.clone(), Activation::Elu);
-        let hidden = self.pointwise.activated(hidden, Activation::Elu);
-        self.gate.gate_and_add(hidden, input)
+        self.gate.gate_and_add(&self.pointwise, hidden, input)
     }
 }

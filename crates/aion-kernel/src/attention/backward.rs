@@ -13,7 +13,7 @@ use super::Source;
 use super::backward_part::Part;
 use super::plan::{Pair, Plan, Rows, even, pieces};
 use crate::gradient::Gradient;
-use crate::memory::{HostTensor, Shared};
+use crate::memory::{HostTensor, Shared, zeros};
 use crate::simd::{InTiles, tile_shape, vectorized};
 
 /// Parts of keys that are worth their sums of queries' gradients, where heads and groups are few.
@@ -59,7 +59,7 @@ impl<const N: usize> Gradient<N> for AttentionGradient<N> {
         // Gradients of queries are added to, so memory begins with zeros.
         let mut gradients = self.inputs.each_ref().map(|host| {
             let len = host.shape().iter().product();
-            vec![0.0; len]
+            zeros(len)
         });
         let targets = self.places.map(|place| Target {
             memory: Shared(

@@ -100,7 +100,7 @@ impl Linear {
                 return output;
             }
         }
-        rest + self.forward(input)
+        affine_onto(input, self.weight(), self.bias(), Some(rest))
     }
 
     /// `(outputs, inputs)`
@@ -191,15 +191,30 @@ pub fn affine<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    by_rows(input, |rows| {
-        let inputs = Inputs::of([
-            Input::of(&rows),
-            Input::of(&weight),
-            Input::optional(bias.as_ref()),
-        ]);
-        let output = inputs.map(product);
-        output.unwrap_or_else(|| composed(rows, weight, bias))
-    })
+    by_rows(input, |rows| affine_onto(rows, weight, bias, None))
+}
+
+/// The same of rows, added to others where there are any.
+fn affine_onto(
+    rows: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    rest: Option<Tensor<2>>,
+) -> Tensor<2> {
+    let inputs = Inputs::of([
+        Input::of(&rows),
+        Input::of(&weight),
+        Input::optional(bias.as_ref()),
+        Input::optional(rest.as_ref()),
+    ]);
+    if let Some(inputs) = inputs {
+        return product(inputs);
+    }
+    let output = composed(rows, weight, bias);
+    match rest {
+        Some(rest) => rest + output,
+        None => output,
+    }
 }
 
 /// A map of the last axis as one of rows: all other axes are one.
@@ -223,16 +238,17 @@ fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
     }
 }
 
-fn product(factors: Inputs<3>) -> Tensor<2> {
-    let [input, weight, bias] = factors.hosts();
+fn product(factors: Inputs<4>) -> Tensor<2> {
+    let [input, weight, bias, rest] = factors.hosts();
     let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
     let finish = Finish {
         bias: bias.optional_values(),
+        rest: rest.optional_values().map(|rest| (rest, outputs)),
         ..Finish::default()
     };
     let left = Matrix::new(input.values(), inputs);
     let output = times_weight(left, rows, weight, finish);
-    factors.result(output, [rows, outputs], |[input, weight, _], _| {
+    factors.result(output, [rows, outputs], |[input, weight, ..], _| {
         LinearGradient { input, weight }
     })
 }
@@ -245,14 +261,23 @@ struct LinearGradient {
     weight: HostTensor,
 }
 
-impl Gradient<3> for LinearGradient {
-    fn backward(&self, output: &[f32], [input, weight, bias]: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+impl Gradient<4> for LinearGradient {
+    fn backward(
+        &self,
+        output: &[f32],
+        [input, weight, bias, _]: [bool; 4],
+    ) -> [Option<Vec<f32>>; 4] {
         let shape @ [outputs, _] = self.weight.dims();
         [
             input.then(|| input_gradient(output, &self.weight)),
             weight.then(|| weight_gradient(output, self.input.values(), shape)),
             bias.then(|| column_sums(output, outputs)),
+            None,
         ]
+    }
+
+    fn passed_on(&self) -> Option<usize> {
+        Some(3)
     }
 }
 

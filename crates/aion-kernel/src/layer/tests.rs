@@ -1,6 +1,6 @@
 //! Layers on the CPU against burn's operations, results and gradients.
 
-use burn::tensor::activation::softmax;
+use burn::tensor::activation;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 
@@ -258,30 +258,78 @@ fn convolutions_are_burns() {
 #[test]
 fn squeeze_excite_is_burns() {
     for [batch, height, width, dim] in [[1, 3, 5, 18], [3, 8, 8, 40]] {
+        let units = (dim / 2).max(16);
         let tensors = [
             draw([batch, height, width, dim]),
             draw([batch, height, width, dim]),
+            draw([dim, dim, 1, 1]) * 0.3,
+            draw([dim, 1, 1, 1]),
             // Scores small enough that many pixels have weight.
             draw([1, dim, 1, 1]) * 0.3,
+            draw([units, dim, 1, 1]) * 0.3,
+            draw([units, 1, 1, 1]),
+            draw([dim, units, 1, 1]) * 0.3,
+            // Gates are open: new ones are closed, and give no gradient to test.
+            draw([dim, 1, 1, 1]),
         ];
-        // Open gates: new ones are closed, and give no gradient to test.
-        let hidden = (dim / 2).max(16);
-        let excite = (draw([dim, hidden, 1, 1]), draw([dim]));
-        let gate = |key: &Tensor<4>| {
-            let mut gate = SqueezeExcite::new(&Weights::seeded(3, &Device::flex()), dim);
-            gate.to_k
-                .set(key.clone(), Tensor::ones([1], &Device::flex()));
-            gate.excite.set(excite.0.clone(), excite.1.clone());
-            gate
+        let layers = |t: &[Tensor<4>]| {
+            let weights = Weights::seeded(3, &Device::flex());
+            let mut pointwise = Conv2d::new(&weights.at("pointwise"), [dim, dim], 1);
+            let mut gate = SqueezeExcite::new(&weights, dim);
+            pointwise.set(t[2].clone(), t[3].clone().reshape([dim]));
+            let offset = Tensor::ones([1], &Device::flex());
+            gate.to_k.set(t[4].clone(), offset);
+            gate.squeeze
+                .set(t[5].clone(), t[6].clone().reshape([units]));
+            gate.excite.set(t[7].clone(), t[8].clone().reshape([dim]));
+            (gate, pointwise)
         };
-        let ours = |t: &[Tensor<4>]| gate(&t[2]).gate_and_add(t[0].clone(), t[1].clone());
+        let ours = |t: &[Tensor<4>]| {
+            let (gate, pointwise) = layers(t);
+            gate.gate_and_add(&pointwise, t[0].clone(), t[1].clone())
+        };
         let burns = |t: &[Tensor<4>]| {
-            let flat = t[0].clone().reshape([batch, height * width, dim]);
-            let key = t[2].clone().reshape([1, dim, 1]).expand([batch, dim, 1]);
-            let weights = softmax(flat.clone().matmul(key), 1);
-            let context = (flat * weights).sum_dim(1).reshape([batch, 1, 1, dim]);
-            t[0].clone() * gate(&t[2]).gates(context) + t[1].clone()
+            let (gate, pointwise) = layers(t);
+            let values = pointwise.activated(t[0].clone(), Activation::Elu);
+            gate.composed(values, t[1].clone())
         };
         assert_same(&tensors, ours, burns, "squeeze-excite");
     }
+}
+
+#[test]
+fn cross_entropies_are_burns() {
+    // More than a vector, and one value far above the others.
+    let mut logits: Tensor<2> = draw([7, 133]) * 4.0;
+    logits = logits.clone() + logits.slice([0..1]) * 5.0;
+    let tokens: Vec<i64> = (0..7).map(|row| row * 19 % 133).collect();
+    let burns = |t: &[Tensor<2>]| {
+        let tokens = TensorData::new(tokens.clone(), [7, 1]);
+        let tokens = Tensor::from_data(tokens, &t[0].device());
+        let log = activation::log_softmax(t[0].clone(), 1);
+        -log.gather(1, tokens).sum().reshape([1, 1])
+    };
+    let ours = |t: &[Tensor<2>]| cross_entropy(t[0].clone(), &tokens).reshape([1, 1]);
+    assert_same(&[logits], ours, burns, "cross-entropy");
+}
+
+#[test]
+fn selected_rows_are_burns() {
+    // Some rows twice, some never.
+    let numbers = [3i64, 0, 3, 4, 3];
+    let burns = |t: &[Tensor<2>]| {
+        let numbers = Tensor::from_data(TensorData::new(numbers.to_vec(), [5]), &t[0].device());
+        t[0].clone().select(0, numbers)
+    };
+    let ours = |t: &[Tensor<2>]| select_rows(t[0].clone(), &numbers);
+    assert_same(&[draw([6, 21])], ours, burns, "rows");
+}
+
+#[test]
+fn maps_onto_other_rows_are_burns() {
+    let tensors = [draw([9, 33]), draw([9, 17]), draw([17, 33])];
+    let onto =
+        |t: &[Tensor<2>]| Linear::of(t[2].clone(), None).forward_onto(t[0].clone(), t[1].clone());
+    let burns = |t: &[Tensor<2>]| t[0].clone().matmul(t[2].clone().transpose()) + t[1].clone();
+    assert_same(&tensors, onto, burns, "onto");
 }

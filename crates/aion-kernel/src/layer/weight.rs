@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
+use super::select::select_rows;
 use crate::init::Init;
 use crate::memory::{HostTensor, from_host};
 use crate::narrow::{LazyMatrix, NarrowMatrix};
@@ -45,21 +46,20 @@ impl WeightMatrix {
     pub(super) fn rows(&self, rows: Range<usize>) -> Tensor<2> {
         match self.narrow() {
             Some(matrix) => widened(matrix, rows),
+            None if self.param.val().is_autodiff() => {
+                let numbers: Vec<i64> = rows.map(|row| row as i64).collect();
+                select_rows(self.param.val(), &numbers)
+            }
             None => self.param.val().slice([rows]),
         }
     }
 
     /// The rows of these numbers.
     pub(super) fn select(&self, rows: &[i64]) -> Tensor<2> {
-        if let Some(matrix) = self.narrow() {
-            return widened(matrix, rows.iter().map(|row| *row as usize));
+        match self.narrow() {
+            Some(matrix) => widened(matrix, rows.iter().map(|row| *row as usize)),
+            None => select_rows(self.param.val(), rows),
         }
-        let matrix = self.param.val();
-        let rows = Tensor::from_data(
-            TensorData::new(rows.to_vec(), [rows.len()]),
-            &matrix.device(),
-        );
-        matrix.select(0, rows)
     }
 
     fn narrow(&self) -> Option<&NarrowMatrix> {

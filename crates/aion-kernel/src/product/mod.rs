@@ -26,8 +26,9 @@ pub(crate) use part::multiply;
 pub(crate) use right::{Right, Stored};
 pub(crate) use transpose::transpose;
 
-/// Rows that one task packs at a time: with the depth of a slab they fill half of an outer cache.
-const BLOCK_ROWS: usize = 288;
+/// Rows that one task packs at a time, a few MB with the depth of a slab: for each such block the right factor is
+/// packed anew, while a tile's rows come from the outermost cache in one piece.
+const BLOCK_ROWS: usize = 576;
 /// Multiplications below which a product is not worth a second task.
 const SMALL: usize = 1 << 18;
 /// Tasks a thread, so that a slow one is evened out.

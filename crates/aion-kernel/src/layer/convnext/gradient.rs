@@ -6,7 +6,7 @@ use super::host::{Block, INPUTS, Kept, with_room};
 use super::transpose;
 use crate::aligned::Aligned;
 use crate::gradient::Gradient;
-use crate::memory::HostTensor;
+use crate::memory::{HostTensor, in_blocks, zeros};
 use crate::product::{Finish, Left, Matrix, Product, Right, Transposed};
 use crate::rows::column_sums;
 use crate::sequence::{MixGradient, ResponseGradient, respond_backward};
@@ -42,11 +42,13 @@ impl Gradient<INPUTS> for BlockGradient {
         let mut sums = Sums {
             mix: MixGradient::zeros(&block.mix),
             response: ResponseGradient::zeros(hidden),
-            expand: vec![0.0; hidden * dim],
-            contract: vec![0.0; dim * hidden],
+            expand: zeros(hidden * dim),
+            contract: zeros(dim * hidden),
         };
         // What is added to the block's result goes to its input unchanged.
-        let mut input = output.to_vec();
+        let ([mut input], _) = in_blocks(output.len(), length * dim, |start, [input]| {
+            input.copy_from_slice(&output[start..][..input.len()]);
+        });
         let lens = [length * hidden, length * hidden, length * dim, length * dim];
         let work = |mut room: [&mut [f32]; 4]| {
             let objects = input.chunks_exact_mut(length * dim);
@@ -88,7 +90,7 @@ impl BlockGradient {
     ) {
         let (dim, hidden, length) = (block.dim(), block.hidden(), block.length);
         let input = &self.hosts[0].values()[object * length * dim..][..length * dim];
-        let before = &self.kept.before[object * length * hidden..][..length * hidden];
+        let before = &self.kept.before[object];
 
         let weight = Right::Plain(block.contract, [dim, hidden]);
         multiply(Matrix::new(output, dim), length, weight, gradient);

@@ -7,7 +7,7 @@ use std::thread::LocalKey;
 use super::{EPSILON, EXPANSION};
 use crate::activation::Activation;
 use crate::aligned::Aligned;
-use crate::memory::HostTensor;
+use crate::memory::{HostTensor, zeros};
 use crate::product::{Finish, Matrix, Product, Right, Scaled};
 use crate::sequence::{Mix, Norm, Response, energies, gelu_with_energies};
 
@@ -36,8 +36,8 @@ pub(super) struct Block<'a> {
 /// What the gradient needs of a forward pass.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Values before GELU, `(batch, length, hidden)`.
-    pub before: Vec<f32>,
+    /// Values before GELU of each object, `(length, hidden)`.
+    pub before: Vec<Vec<f32>>,
     /// Of each object.
     pub responses: Vec<Response>,
 }
@@ -105,12 +105,13 @@ impl<'a> Block<'a> {
     /// `(batch, length, dim)` → the same
     pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
         let (dim, length) = (self.dim(), self.length);
-        let mut output = vec![0.0; input.len()];
+        let mut output = zeros(input.len());
         let objects = input.chunks_exact(length * dim);
         let work = |[normal, hidden]: [&mut [f32]; 2]| {
             for (input, output) in objects.zip(output.chunks_exact_mut(length * dim)) {
                 self.mix.normalized(input, &self.norm, normal);
-                self.expanded(normal, Activation::Gelu, hidden);
+                let product = self.expanded(normal, Activation::Gelu);
+                product.write(hidden, self.hidden());
                 let response = Response::new(&energies(hidden, self.hidden()), EPSILON);
                 self.contracted(hidden, &response, input, output);
             }
@@ -122,21 +123,18 @@ impl<'a> Block<'a> {
     /// The same, and what the gradient needs.
     pub(super) fn forward_kept(&self, input: &[f32]) -> (Vec<f32>, Kept) {
         let (dim, length) = (self.dim(), self.length);
-        let mut output = vec![0.0; input.len()];
-        let mut kept = Kept {
-            before: vec![0.0; input.len() * EXPANSION],
-            responses: Vec::new(),
-        };
+        let mut output = zeros(input.len());
+        let mut kept = Kept::default();
         let objects = input.chunks_exact(length * dim);
         let objects = objects.zip(output.chunks_exact_mut(length * dim));
-        let before = kept.before.chunks_exact_mut(length * self.hidden());
         let work = |[normal, hidden]: [&mut [f32]; 2]| {
-            for ((input, output), before) in objects.zip(before) {
+            for (input, output) in objects {
                 self.mix.normalized(input, &self.norm, normal);
-                self.expanded(normal, Activation::Linear, before);
-                let energies = gelu_with_energies(before, hidden, self.hidden());
+                let before = self.expanded(normal, Activation::Linear).matrix();
+                let energies = gelu_with_energies(&before, hidden, self.hidden());
                 let response = Response::new(&energies, EPSILON);
                 self.contracted(hidden, &response, input, output);
+                kept.before.push(before);
                 kept.responses.push(response);
             }
         };
@@ -145,8 +143,12 @@ impl<'a> Block<'a> {
     }
 
     /// The first product.
-    fn expanded(&self, normal: &[f32], activation: Activation, output: &mut [f32]) {
-        let product = Product {
+    fn expanded<'s>(
+        &'s self,
+        normal: &'s [f32],
+        activation: Activation,
+    ) -> Product<'s, Matrix<'s>> {
+        Product {
             left: Matrix::new(normal, self.dim()),
             rows: self.length,
             right: Right::Weight(self.expand.into(), [self.hidden(), self.dim()]),
@@ -155,8 +157,7 @@ impl<'a> Block<'a> {
                 activation,
                 ..Finish::default()
             },
-        };
-        product.write(output, self.hidden());
+        }
     }
 
     /// The response norm's factors, the second product, and the input added.
