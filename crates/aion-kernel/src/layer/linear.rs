@@ -201,11 +201,13 @@ fn affine_onto(
     bias: Option<Tensor<1>>,
     rest: Option<Tensor<2>>,
 ) -> Tensor<2> {
+    // The rest comes first, as in a sum of both: burn goes through the graph from the last input on, and
+    // gradients that add up in another order would differ from those of blocks that are made again.
     let inputs = Inputs::of([
+        Input::optional(rest.as_ref()),
         Input::of(&rows),
         Input::of(&weight),
         Input::optional(bias.as_ref()),
-        Input::optional(rest.as_ref()),
     ]);
     if let Some(inputs) = inputs {
         return product(inputs);
@@ -239,7 +241,7 @@ fn composed(input: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Ten
 }
 
 fn product(factors: Inputs<4>) -> Tensor<2> {
-    let [input, weight, bias, rest] = factors.hosts();
+    let [rest, input, weight, bias] = factors.hosts();
     let ([rows, inputs], [outputs, _]) = (input.dims(), weight.dims());
     let finish = Finish {
         bias: bias.optional_values(),
@@ -248,7 +250,7 @@ fn product(factors: Inputs<4>) -> Tensor<2> {
     };
     let left = Matrix::new(input.values(), inputs);
     let output = times_weight(left, rows, weight, finish);
-    factors.result(output, [rows, outputs], |[input, weight, ..], _| {
+    factors.result(output, [rows, outputs], |[_, input, weight, _], _| {
         LinearGradient { input, weight }
     })
 }
@@ -265,19 +267,19 @@ impl Gradient<4> for LinearGradient {
     fn backward(
         &self,
         output: &[f32],
-        [input, weight, bias, _]: [bool; 4],
+        [_, input, weight, bias]: [bool; 4],
     ) -> [Option<Vec<f32>>; 4] {
         let shape @ [outputs, _] = self.weight.dims();
         [
+            None,
             input.then(|| input_gradient(output, &self.weight)),
             weight.then(|| weight_gradient(output, self.input.values(), shape)),
             bias.then(|| column_sums(output, outputs)),
-            None,
         ]
     }
 
     fn passed_on(&self) -> Option<usize> {
-        Some(3)
+        Some(0)
     }
 }
 
