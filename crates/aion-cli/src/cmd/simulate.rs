@@ -119,7 +119,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     drop(progress);
     let rows = files.finish(&args.output)?;
     let area = files.region().area();
-    file::write(&args.output.join(README), &readme(&record, &rows, area))?;
+    file::write(&args.output.join(README), readme(&record, &rows, area))?;
     report(&args, &rows, area)
 }
 
@@ -176,7 +176,7 @@ fn open(folder: &Path, record: &Value, resume: bool) -> anyhow::Result<()> {
             return Err(usage(format!("{}: {error}", folder.display())));
         }
         fs::create_dir_all(folder).map_err(failed)?;
-        return file::write(&path, &format!("{record:#}\n"));
+        return file::write(&path, format!("{record:#}\n"));
     }
     let text = fs::read_to_string(&path)
         .map_err(|error| DataError::new(Place::file(&path), Problem::Io(error)))?;
