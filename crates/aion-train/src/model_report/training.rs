@@ -55,6 +55,9 @@ pub(super) fn look_through(
 
 /// A simulated object, with images and spectra only where they are looked at.
 fn draw(source: &SimulatedSource, index: u64) -> Object {
+    if index >= source.count {
+        return source.object(index, &[]);
+    }
     let object = source.without_pixels(index);
     let mut surveys = imaging_surveys().into_iter();
     if index < WITH_PIXELS || surveys.any(|survey| has_row(&object, survey)) {
