@@ -16,8 +16,9 @@ pub enum Init {
     TruncatedNormal(f32),
     /// Uniform in ±`0`.
     Uniform(f32),
-    /// Waves along the rows with this standard deviation, each column with its own wavelength and
-    /// phase: neighbouring rows start alike. For the codes of an ordered quantity.
+    /// Waves along the rows with this standard deviation, a sine and a cosine of each wavelength: neighbouring
+    /// rows start alike, and a step along the rows turns each pair. Tables of a shape start alike, too.
+    /// For the codes of ordered quantities.
     Ordered(f32),
     /// Sines and cosines of grid positions (Vaswani et al. 2017, as used by MoCo v3), for a shape
     /// that ends in (positions, dim). The grid's axes are given slowest first; each owns an equal
@@ -46,24 +47,25 @@ impl Init {
             Init::Uniform(bound) => (0..len)
                 .map(|_| rng.random_range(-1.0f32..1.0) * bound)
                 .collect(),
-            Init::Ordered(std) => ordered(*std, shape, rng),
+            Init::Ordered(std) => ordered(*std, shape),
             Init::SineCosine(axes) => sine_cosine(axes, shape.last().copied().unwrap_or(0)),
         }
     }
 }
 
-/// Most waves along the rows of an ordered table.
-const MAX_WAVES: f32 = 24.0;
+/// Fewest and most waves along the rows of an ordered table.
+const WAVES: [f32; 2] = [0.5, 64.0];
 
-fn ordered(std: f32, shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
+fn ordered(std: f32, shape: &[usize]) -> Vec<f32> {
     let columns = shape.last().copied().unwrap_or(0);
     let rows: usize = shape.iter().product::<usize>() / columns.max(1);
-    // From half a wave to the most, evenly in the logarithm.
+    let last_pair = ((columns / 2).max(2) - 1) as f32;
     let waves: Vec<(f32, f32)> = (0..columns)
-        .map(|_| {
-            let octaves = rng.random::<f32>() * (2.0 * MAX_WAVES).log2();
-            let phase = rng.random::<f32>() * std::f32::consts::TAU;
-            (0.5 * octaves.exp2(), phase)
+        .map(|column| {
+            // Evenly in the logarithm.
+            let octaves = (column / 2) as f32 / last_pair * (WAVES[1] / WAVES[0]).log2();
+            let phase = std::f32::consts::FRAC_PI_2 * (column % 2) as f32;
+            (WAVES[0] * octaves.exp2(), phase)
         })
         .collect();
     let amplitude = std * std::f32::consts::SQRT_2;

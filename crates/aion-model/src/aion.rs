@@ -10,7 +10,9 @@ use burn::tensor::Device;
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 use crate::predict::{Distribution, Prediction};
-use crate::transformer::{DecoderAttention, Encoded, Transformer};
+use crate::states::Encoded;
+use crate::target_attention::DecoderAttention;
+use crate::transformer::Transformer;
 
 /// An open checkpoint. Weights are mapped and codecs opened when they are first needed.
 #[derive(Debug)]

@@ -20,6 +20,10 @@ use crate::visible::num_positions;
 /// Standard deviation of newly drawn embeddings.
 pub(crate) const EMBEDDING_STD: f32 = 0.02;
 
+/// Standard deviation of the first modality vectors: as large as that of positions and of numbers' codes, as
+/// a number is found among others by them alone. From a small start that took thousands of steps to learn.
+const MODALITY_STD: f32 = 0.5;
+
 /// Position code and modality vector.
 #[derive(Module, Debug)]
 struct Place {
@@ -37,7 +41,7 @@ impl Place {
         } else {
             vec![info.grid.1, info.grid.0]
         };
-        let vector = || weights.param("mod_emb", [1, 1, dim], Init::Normal(EMBEDDING_STD));
+        let vector = || weights.param("mod_emb", [1, 1, dim], Init::Normal(MODALITY_STD));
         Place {
             position: weights.buffer("pos_emb", [1, positions, dim], Init::SineCosine(axes)),
             modality: (!shared).then(vector),
@@ -70,7 +74,7 @@ struct OutputEmbedding {
 const ORDERED_STD: f32 = 0.5;
 
 /// Codes of numbers are ordered. Their embeddings and heads start with neighbouring codes alike, so that what
-/// is learned of one code holds for those beside it.
+/// is learned of one code holds for those beside it; and alike for all numbers, so that one is easily copied to another.
 fn token_table(dim: usize, id: ModalityId, weights: &Weights) -> Embedding {
     let init = if id.info().is_number() {
         Init::Ordered(ORDERED_STD)

@@ -1,7 +1,7 @@
 //! The transformer over tokens of all modalities: objects' tokens in, states and predictions out.
 //!
 //! [`config`] is the published configuration; [`transformer`] encodes and decodes packed batches of
-//! objects that differ in what was measured; [`ask`] puts questions that share passes and [`predict`] turns
+//! objects that differ in what was measured, and gives [`states`]; [`ask`] puts questions that share passes and [`predict`] turns
 //! logits into answers; [`loss`] is what training minimises; [`checkpoint`] opens and saves; [`mod@extend`]
 //! adds a modality; [`aion`] joins transformer and codecs.
 
@@ -20,6 +20,7 @@ pub mod loss;
 mod mlp;
 pub mod predict;
 pub mod sequence;
+pub mod states;
 mod target_attention;
 pub mod transformer;
 pub mod visible;
@@ -33,5 +34,7 @@ pub use extend::extend;
 pub use layout::{Group, Layout};
 pub use loss::Loss;
 pub use predict::{Distribution, Prediction};
-pub use transformer::{Decoded, DecoderAttention, Encoded, Transformer};
+pub use states::{Decoded, Encoded};
+pub use target_attention::DecoderAttention;
+pub use transformer::Transformer;
 pub use visible::{Target, Targets, Visible, VisibleTokens, show_all};

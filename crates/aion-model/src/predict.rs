@@ -1,8 +1,60 @@
 //! From logits to answers: probabilities, the likeliest token, samples, and for scalars a
 //! distribution over the physical value.
 
+use std::collections::BTreeMap;
+
+use aion_data::{ModalityId, ObjectTokens};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::error::ModelError;
+use crate::states::Encoded;
+use crate::transformer::Transformer;
+use crate::visible::{Target, Targets};
+
+impl Transformer {
+    /// Predicts all positions of the targets from all tokens of each object.
+    ///
+    /// # Errors
+    /// See [`Transformer::encode`] and [`Transformer::decode`].
+    pub fn predict(
+        &self,
+        batch: &[ObjectTokens],
+        targets: &[ModalityId],
+    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
+        let encoded = self.encode(batch)?;
+        self.predict_encoded(&encoded, targets)
+    }
+
+    /// Predicts all positions of the targets of each encoded object.
+    ///
+    /// # Errors
+    /// See [`Transformer::decode`].
+    pub fn predict_encoded(
+        &self,
+        encoded: &Encoded,
+        targets: &[ModalityId],
+    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
+        let objects = encoded.layout.objects().lengths().len();
+        let all = targets.iter().map(|&target| {
+            let positions = (0..=u16::MAX).take(target.info().num_tokens());
+            (target, Target::At(positions.collect()))
+        });
+        let questions: Targets = all.collect();
+        let decoded = self.decode(encoded, &vec![questions.clone(); objects])?;
+        let mut predictions = vec![BTreeMap::new(); objects];
+        for &target in questions.keys() {
+            let logits = self.logits(&decoded, target)?.into_data();
+            let logits: Vec<f32> = logits.iter::<f32>().collect();
+            let vocabulary = target.info().vocabulary;
+            let size = target.info().num_tokens() * vocabulary;
+            for (object, logits) in predictions.iter_mut().zip(logits.chunks(size)) {
+                object.insert(target, Prediction::new(vocabulary, logits.to_vec()));
+            }
+        }
+        Ok(predictions)
+    }
+}
 
 /// Logits of one modality of one object.
 #[derive(Debug, Clone, PartialEq)]

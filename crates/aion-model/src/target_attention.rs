@@ -7,7 +7,21 @@ use burn::tensor::Tensor;
 use crate::attention::SelfAttention;
 use crate::config::ModelConfig;
 use crate::layout::{Group, Layout, indices};
-use crate::transformer::DecoderAttention;
+
+/// How the questions of one object attend to each other in the decoder. Those of a sequence attend to the ones
+/// before them in it, whichever this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecoderAttention {
+    /// As the published package computes predictions: its mask hides every question from every
+    /// other, which softmax turns into equal weight on all questions of the object, whatever
+    /// `decoder_sep_mask` says. Agreement with it needs the same, so this is the default.
+    /// With `decoder_causal_mask` the package's mask is as meant and this equals `Content`.
+    #[default]
+    Reference,
+    /// Attention by content, as in 4M: within a modality with `decoder_sep_mask`, else over all
+    /// questions of the object. Right for models that were trained so.
+    Content,
+}
 
 /// Which decoder rows a decoder row attends to.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aion_data::{ModalityId, ObjectTokens};
 use aion_kernel::layer::{LayerNorm, Linear};
-use aion_kernel::{Init, Segments, Weights, means, recomputed};
+use aion_kernel::{Init, Weights, recomputed};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -16,73 +16,11 @@ use crate::block::{DecoderBlock, EncoderBlock, norm};
 use crate::config::ModelConfig;
 use crate::embedding::{EMBEDDING_STD, Embeddings, Side};
 use crate::error::ModelError;
-use crate::layout::{Group, Layout, take_rows};
-use crate::predict::Prediction;
-use crate::target_attention::TargetAttention;
+use crate::layout::{Layout, take_rows};
+use crate::states::{Decoded, Encoded};
+use crate::target_attention::{DecoderAttention, TargetAttention};
 use crate::visible::{self, Target, Targets, Visible, VisibleTokens};
 use crate::visible::{check_positions, check_tokens};
-
-/// How the questions of one object attend to each other in the decoder. Those of a sequence attend to the ones
-/// before them in it, whichever this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DecoderAttention {
-    /// As the published package computes predictions: its mask hides every question from every
-    /// other, which softmax turns into equal weight on all questions of the object, whatever
-    /// `decoder_sep_mask` says. Agreement with it needs the same, so this is the default.
-    /// With `decoder_causal_mask` the package's mask is as meant and this equals `Content`.
-    #[default]
-    Reference,
-    /// Attention by content, as in 4M: within a modality with `decoder_sep_mask`, else over all
-    /// questions of the object. Right for models that were trained so.
-    Content,
-}
-
-/// Encoder states of a batch.
-#[derive(Debug, Clone)]
-pub struct Encoded {
-    /// `(rows, dim)`, rows as in `layout`.
-    pub states: Tensor<2>,
-    /// Which row is what.
-    pub layout: Layout,
-}
-
-impl Encoded {
-    /// The states of each object, `(rows of the object, dim)`.
-    pub fn per_object(&self) -> Vec<Tensor<2>> {
-        let objects = self.layout.objects().ranges();
-        objects
-            .map(|rows| self.states.clone().slice([rows]))
-            .collect()
-    }
-
-    /// The mean over each object's rows, register rows included, `(objects, dim)`.
-    pub fn mean(&self) -> Tensor<2> {
-        means(self.states.clone(), self.layout.objects())
-    }
-
-    /// The mean over the rows of one modality, for the objects that have it: their places in the
-    /// batch, and `(those objects, dim)`. `None` when no object has it.
-    pub fn mean_of(&self, modality: ModalityId) -> Option<(Vec<usize>, Tensor<2>)> {
-        let groups: Vec<&Group> = self.layout.of(modality).collect();
-        if groups.is_empty() {
-            return None;
-        }
-        let ranges: Vec<_> = groups.iter().map(|group| group.rows.clone()).collect();
-        let lengths = Segments::new(ranges.iter().map(|rows| rows.len()).collect());
-        let rows = take_rows(&self.states, &ranges);
-        let objects = groups.iter().map(|group| group.object).collect();
-        Some((objects, means(rows, &lengths)))
-    }
-}
-
-/// Decoder states of a batch.
-#[derive(Debug, Clone)]
-pub struct Decoded {
-    /// `(rows, dim)`, rows as in `layout`.
-    pub states: Tensor<2>,
-    /// Which row asks for what.
-    pub layout: Layout,
-}
 
 /// The transformer.
 #[derive(Module, Debug)]
@@ -300,48 +238,6 @@ impl Transformer {
         }
         let rows = take_rows(&decoded.states, &ranges);
         self.embeddings.logits(modality, rows).ok_or_else(unknown)
-    }
-
-    /// Predicts all positions of the targets from all tokens of each object.
-    ///
-    /// # Errors
-    /// See [`Transformer::encode`] and [`Transformer::decode`].
-    pub fn predict(
-        &self,
-        batch: &[ObjectTokens],
-        targets: &[ModalityId],
-    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
-        let encoded = self.encode(batch)?;
-        self.predict_encoded(&encoded, targets)
-    }
-
-    /// Predicts all positions of the targets of each encoded object.
-    ///
-    /// # Errors
-    /// See [`Transformer::decode`].
-    pub fn predict_encoded(
-        &self,
-        encoded: &Encoded,
-        targets: &[ModalityId],
-    ) -> Result<Vec<BTreeMap<ModalityId, Prediction>>, ModelError> {
-        let objects = encoded.layout.objects().lengths().len();
-        let all = targets.iter().map(|&target| {
-            let positions = (0..=u16::MAX).take(target.info().num_tokens());
-            (target, Target::At(positions.collect()))
-        });
-        let questions: Targets = all.collect();
-        let decoded = self.decode(encoded, &vec![questions.clone(); objects])?;
-        let mut predictions = vec![BTreeMap::new(); objects];
-        for &target in questions.keys() {
-            let logits = self.logits(&decoded, target)?.into_data();
-            let logits: Vec<f32> = logits.iter::<f32>().collect();
-            let vocabulary = target.info().vocabulary;
-            let size = target.info().num_tokens() * vocabulary;
-            for (object, logits) in predictions.iter_mut().zip(logits.chunks(size)) {
-                object.insert(target, Prediction::new(vocabulary, logits.to_vec()));
-            }
-        }
-        Ok(predictions)
     }
 
     fn check_inputs(&self, batch: &[VisibleTokens]) -> Result<(), ModelError> {

@@ -14,6 +14,7 @@ mod multimodal_universe;
 mod parity;
 mod parity_cases;
 mod plan;
+mod recompute;
 mod run;
 mod scale;
 mod scaling;

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -94,4 +97,62 @@ fn stored_results_are_not_trained() {
     scratch
         .aion(["scaling", &path, "--replot"])
         .refused(&["study.json", "no study"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_leaves_what_is_done_and_says_so_by_the_exit_code() {
+    let scratch = Scratch::new();
+    let ladder = ladder(&scratch);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aion"))
+        .args(["scaling", &ladder])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    // The first run's folder is there, and eleven others are to come.
+    let first = scratch.path("study/rungs/8x1+1-12/losses.jsonl");
+    let started = Instant::now();
+    while !first.exists() && child.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(2));
+    }
+    let sent = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(sent.expect("kill runs").success());
+    let outcome = child.wait_with_output().expect("ends");
+    let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert_eq!(outcome.status.code(), Some(75), "{text}");
+    assert!(text.contains("of 12 runs: --resume goes on"), "{text}");
+    let resumed = scratch.aion(["scaling", &ladder, "--resume", "--json"]);
+    let resumed = results(&resumed.success().stdout);
+    let straight = scratch.path("straight.toml");
+    let text = fs::read_to_string(&ladder).expect("there");
+    fs::write(&straight, text.replace("/study", "/straight")).expect("written");
+    let straight = straight.display().to_string();
+    let straight = scratch.aion(["scaling", &straight, "--json"]).success();
+    assert_eq!(resumed, results(&straight.stdout));
+}
+
+#[test]
+fn wrong_ladders_name_their_key() {
+    let scratch = Scratch::new();
+    let path = ladder(&scratch);
+    let text = fs::read_to_string(&path).expect("there");
+    for (from, to, named) in [
+        ("draws = 100", "drawz = 100", "drawz"),
+        ("draws = 100", "draws = 0", "ladder.draws"),
+        ("[12, 24, 48]", "[]", "ladder.objects"),
+        ("held_out = 16", "held_out = 0", "ladder.held_out"),
+        ("held_out = 16", "held_out = 95", "at least 143"),
+        ("\"tok_segmap\"", "\"tok_segmep\"", "tok_segmep"),
+        ("heads = 1 }", "heads = 3 }", "heads"),
+        ("dim = 12,", "dim = 8,", "8x1+1"),
+        ("[model]\n", "[model]\npreset = \"tiny\"\n", "ladder.sizes"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).expect("written");
+        scratch.aion(["scaling", &path]).refused(&[named]);
+        assert!(!scratch.path("study/study.json").exists(), "{to}");
+        fs::remove_dir_all(scratch.path("study")).ok();
+    }
 }

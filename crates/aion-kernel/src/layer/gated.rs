@@ -13,7 +13,7 @@ use crate::activation::Activation;
 use crate::adamw::add;
 use crate::gradient::{Gradient, Input, Inputs};
 use crate::memory::HostTensor;
-use crate::product::{Finish, Matrix, Product, Right};
+use crate::product::{Finish, Matrix, Right, add_product};
 use crate::rows::{gated, gated_backward};
 
 /// `rows + down(act(first(norm(rows))) · second(norm(rows)))`
@@ -112,15 +112,8 @@ impl Gradient<6> for GatedGradient {
 
 /// Adds the gradient of another map's input.
 fn add_input_gradient(output: &[f32], weight: &HostTensor, total: &mut [f32]) {
-    let shape @ [outputs, inputs] = weight.dims();
-    let product = Product {
-        left: Matrix::new(output, outputs),
-        rows: output.len() / outputs,
-        right: Right::Plain(weight.values(), shape),
-        finish: Finish {
-            accumulate: true,
-            ..Finish::default()
-        },
-    };
-    product.write(total, inputs);
+    let shape @ [outputs, _] = weight.dims();
+    let left = Matrix::new(output, outputs);
+    let right = Right::Plain(weight.values(), shape);
+    add_product(left, output.len() / outputs, right, total);
 }

@@ -97,6 +97,21 @@ impl<L: Left> Product<'_, L> {
     }
 }
 
+/// Adds a product to the matrix that is there.
+pub(crate) fn add_product(left: impl Left, rows: usize, right: Right<'_>, to: &mut [f32]) {
+    let finish = Finish {
+        accumulate: true,
+        ..Finish::default()
+    };
+    let product = Product {
+        left,
+        rows,
+        right,
+        finish,
+    };
+    product.write(to, right.columns());
+}
+
 /// How a product is cut into tasks: blocks of rows, and groups of panels where rows are few.
 struct Grid {
     rows: usize,

@@ -77,11 +77,11 @@ pub struct SimulatedSource {
     pub count: u64,
     /// Objects after those of which only numbers are looked at. Many more of them can be borne, which a
     /// model of numbers needs: redshifts from photometry, say. Codecs of images and spectra do not see them.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub numbers: u64,
 }
 
-fn is_none(count: &u64) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -4,12 +4,15 @@
 //! in an order of their own would stand in memory twice, and training would order them anew at every
 //! step.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::ptr::from_ref;
 
 use pulp::Simd;
 use pulp::bytemuck::cast_slice;
 
 use super::super::ConvShape;
+use super::tiles::no_tiles;
 use super::tiling::{MAX_TAPS, Tiling, line};
 use crate::product::transpose;
 use crate::simd::{Lanes, VECTORS};
@@ -78,13 +81,14 @@ impl<'a> WinogradWeight<'a> {
         let pieces = kernel.div_ceil(T::TAPS);
         let corner = [piece / pieces * T::TAPS, piece % pieces * T::TAPS];
         let lines = corner[0]..(corner[0] + T::TAPS).min(kernel);
+        let mut points = no_tiles::<S, N>(simd);
         for start in all.clone().step_by(INPUTS) {
             let inputs = start..(start + INPUTS).min(all.end);
             self.order::<S>(panel, inputs.clone(), &lines, ordered);
             let taps: &[Lanes<S>] = cast_slice(ordered);
             let of_input = taps.chunks_exact(lines.len() * kernel);
             for (input, taps) in inputs.zip(of_input) {
-                let points = self.points::<S, N, T>(simd, taps, &lines, corner[1]);
+                self.points::<S, N, T>(simd, taps, &lines, corner[1], &mut points);
                 let [first, second] = &points;
                 let points = first.as_flattened().iter().zip(second.as_flattened());
                 let to = to.chunks_exact_mut(stride);
@@ -146,30 +150,35 @@ impl<'a> WinogradWeight<'a> {
         taps: &[Lanes<S>],
         lines: &Range<usize>,
         left: usize,
-    ) -> [[[S::f32s; N]; N]; VECTORS] {
+        points: &mut [[[S::f32s; N]; N]; VECTORS],
+    ) {
         let kernel = self.shape.kernel;
         let columns = T::TAPS.min(kernel - left);
-        let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+        let zero = simd.splat_f32s(0.0);
         for (vector, points) in points.iter_mut().enumerate() {
-            let mut half = [[simd.splat_f32s(0.0); MAX_TAPS]; N];
-            for column in 0..columns {
-                let mut down = [simd.splat_f32s(0.0); MAX_TAPS];
-                for (row, down) in down.iter_mut().take(lines.len()).enumerate() {
-                    let (y, x) = match self.turned {
-                        true => (lines.len() - 1 - row, kernel - 1 - left - column),
-                        false => (row, left + column),
-                    };
-                    *down = taps[y * kernel + x][vector];
+            // Not zeros: they would take as long to write as the transform.
+            let mut half = [[MaybeUninit::<S::f32s>::uninit(); MAX_TAPS]; N];
+            for column in 0..MAX_TAPS {
+                let mut down = [zero; MAX_TAPS];
+                if column < columns {
+                    for (row, down) in down.iter_mut().take(lines.len()).enumerate() {
+                        let (y, x) = match self.turned {
+                            true => (lines.len() - 1 - row, kernel - 1 - left - column),
+                            false => (row, left + column),
+                        };
+                        *down = taps[y * kernel + x][vector];
+                    }
                 }
                 let down = line(simd, &T::KERNEL, &down);
                 for (half, down) in half.iter_mut().zip(&down) {
-                    half[column] = *down;
+                    half[column].write(*down);
                 }
             }
             for (points, half) in points.iter_mut().zip(&half) {
+                // SAFETY: all columns of the row are written above.
+                let half = unsafe { &*from_ref(half).cast::<[S::f32s; MAX_TAPS]>() };
                 *points = line(simd, &T::KERNEL, half);
             }
         }
-        points
     }
 }

@@ -106,13 +106,14 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         let width = VECTORS * S::F32_LANES;
         let column = self.panel * width;
         let count = width.min(shape.outputs - column);
-        let mut pixels = [[[simd.splat_f32s(0.0); VECTORS]; OUT]; OUT];
+        let zero = simd.splat_f32s(0.0);
+        let mut pixels = [[[zero; VECTORS]; OUT]; OUT];
+        let (mut values, mut lines) = ([[zero; N]; N], [[zero; OUT]; OUT]);
         for vector in 0..VECTORS {
-            let mut values = [[simd.splat_f32s(0.0); N]; N];
             for (value, point) in values.as_flattened_mut().iter_mut().zip(points.clone()) {
                 *value = point[vector];
             }
-            let lines = both_ways(simd, &T::OUTPUT, &values);
+            both_ways(simd, &T::OUTPUT, &values, &mut lines);
             for (pixels, line) in pixels.iter_mut().zip(&lines) {
                 for (pixel, value) in pixels.iter_mut().zip(line) {
                     pixel[vector] = *value;
@@ -121,7 +122,7 @@ impl<'a, const N: usize, T: Tiling<N>> Outputs<'a, N, T> {
         }
         let bias = match self.bias {
             Some(bias) => load(simd, &bias[column..column + count]),
-            None => [simd.splat_f32s(0.0); VECTORS],
+            None => [zero; VECTORS],
         };
         let (image, [top, left]) = self.grid.place(tile);
         for (y, line) in (top..shape.height).zip(&pixels) {

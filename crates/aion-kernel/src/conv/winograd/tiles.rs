@@ -52,15 +52,16 @@ impl<const N: usize, T: Tiling<N>> OnTiles for Tiles<'_, N, T> {
         let width = VECTORS * S::F32_LANES;
         let point_values = self.grid.point_values(ROWS);
         let shift = [self.piece / a_side * OUT, self.piece % a_side * OUT];
+        let mut points = no_tiles::<S, N>(simd);
         for (lane, tile) in self.tiles.clone().enumerate() {
             let window = Window::new::<N>(self.grid, tile, shift);
+            let mut tile = no_tiles::<S, N>(simd);
             for start in (0..channels).step_by(width) {
                 let count = width.min(channels - start);
-                let tile = window.read::<S, N>(simd, self.input, start, count);
+                window.read::<S, N>(simd, self.input, start, count, &mut tile);
                 // Loops, not closures: those may be compiled without the machine's vectors.
-                let mut points = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
                 for (points, tile) in points.iter_mut().zip(&tile) {
-                    *points = both_ways(simd, &T::INPUT, tile);
+                    both_ways(simd, &T::INPUT, tile, points);
                 }
                 let [first, second] = &points;
                 let points = first.as_flattened().iter().zip(second.as_flattened());
@@ -78,7 +79,13 @@ impl<const N: usize, T: Tiling<N>> OnTiles for Tiles<'_, N, T> {
     }
 }
 
-/// The inputs under a tile: zeros outside the image.
+/// A tile of zeros a vector.
+#[inline(always)]
+pub(super) fn no_tiles<S: Simd, const N: usize>(simd: S) -> [[[S::f32s; N]; N]; VECTORS] {
+    [[[simd.splat_f32s(0.0); N]; N]; VECTORS]
+}
+
+/// The inputs under a tile.
 pub(super) struct Window {
     /// Which rows and columns of the window lie inside the image.
     rows: Range<usize>,
@@ -107,7 +114,7 @@ impl Window {
         }
     }
 
-    /// `count` channels from `start` on, a tile a vector of them.
+    /// `count` channels from `start` on, a tile a vector of them; what lies outside the image stays as it is.
     #[inline(always)]
     pub(super) fn read<S: Simd, const N: usize>(
         &self,
@@ -115,8 +122,8 @@ impl Window {
         input: &[f32],
         start: usize,
         count: usize,
-    ) -> [[[S::f32s; N]; N]; VECTORS] {
-        let mut tiles = [[[simd.splat_f32s(0.0); N]; N]; VECTORS];
+        tiles: &mut [[[S::f32s; N]; N]; VECTORS],
+    ) {
         for (line, row) in self.rows.clone().enumerate() {
             for (place, column) in self.columns.clone().enumerate() {
                 let pixel = self.first + line * self.width + place;
@@ -126,6 +133,5 @@ impl Window {
                 }
             }
         }
-        tiles
     }
 }

@@ -1,6 +1,9 @@
 //! The matrices of Winograd's tiles, made from points at which polynomials are evaluated (Toom and
 //! Cook): `y = Aᵀ ((G g) ∘ (Bᵀ d))` along each side of a tile.
 
+use std::mem::MaybeUninit;
+use std::ptr::from_ref;
+
 use pulp::Simd;
 
 /// Outputs along the side of a tile.
@@ -164,24 +167,25 @@ pub(super) fn both_ways<S: Simd, const N: usize, const M: usize>(
     simd: S,
     matrix: &[[f32; N]; M],
     values: &[[S::f32s; N]; N],
-) -> [[S::f32s; M]; M] {
-    let zero = simd.splat_f32s(0.0);
-    let mut half = [[zero; N]; M];
+    result: &mut [[S::f32s; M]; M],
+) {
+    // Not zeros: they would take as long to write as the result.
+    let mut half = [[MaybeUninit::<S::f32s>::uninit(); N]; M];
     for column in 0..N {
-        let mut down = [zero; N];
+        let mut down = [simd.splat_f32s(0.0); N];
         for row in 0..N {
             down[row] = values[row][column];
         }
         let down = line(simd, matrix, &down);
         for row in 0..M {
-            half[row][column] = down[row];
+            half[row][column].write(down[row]);
         }
     }
-    let mut result = [[zero; M]; M];
     for (result, half) in result.iter_mut().zip(&half) {
+        // SAFETY: all columns of the row are written above.
+        let half = unsafe { &*from_ref(half).cast::<[S::f32s; N]>() };
         *result = line(simd, matrix, half);
     }
-    result
 }
 
 #[cfg(test)]

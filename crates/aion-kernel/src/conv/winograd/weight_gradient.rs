@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::super::ConvShape;
 use super::TileGrid;
-use super::tiles::Window;
+use super::tiles::{Window, no_tiles};
 use super::tiling::{MAX_TAPS, OUT, Taps3, Taps4, Tiling, both_ways};
 use crate::aligned::Aligned;
 use crate::memory::Shared;
@@ -139,6 +139,7 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Inputs<'_, N, T> {
         let count = width.min(self.grid.shape.inputs - start);
         let tiles = self.tiles.len();
         let to: &mut [Lanes<S>] = cast_slice_mut(self.to);
+        let mut points = [[simd.splat_f32s(0.0); N]; N];
         for (piece, to) in to.chunks_exact_mut(N * N * tiles).enumerate() {
             let shift = [
                 piece / self.grid.pieces_a_side * OUT,
@@ -146,9 +147,10 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Inputs<'_, N, T> {
             ];
             for (place, tile) in self.tiles.clone().enumerate() {
                 let window = Window::new::<N>(self.grid, tile, shift);
-                let read = window.read::<S, N>(simd, self.input, start, count);
+                let mut read = no_tiles::<S, N>(simd);
+                window.read::<S, N>(simd, self.input, start, count, &mut read);
                 for (vector, read) in read.iter().enumerate() {
-                    let points = both_ways(simd, &T::INPUT, read);
+                    both_ways(simd, &T::INPUT, read, &mut points);
                     let points = points.as_flattened().iter();
                     for (to, point) in to.chunks_exact_mut(tiles).zip(points) {
                         to[place][vector] = *point;
@@ -177,6 +179,7 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Gradients<'_, N, T> {
         let (rows, width) = (tile_rows::<S>(), VECTORS * S::F32_LANES);
         let shape = &self.grid.shape;
         let tiles = self.tiles.len();
+        let mut points = [[simd.splat_f32s(0.0); N]; N];
         for (place, tile) in self.tiles.clone().enumerate() {
             let (image, [top, left]) = self.grid.place(tile);
             for start in (0..GROUP * rows).step_by(width) {
@@ -194,7 +197,7 @@ impl<const N: usize, T: Tiling<N>> WithSimd for Gradients<'_, N, T> {
                     }
                 }
                 for (vector, pixels) in pixels.iter().enumerate() {
-                    let points = both_ways(simd, &T::OUTPUT_BACK, pixels);
+                    both_ways(simd, &T::OUTPUT_BACK, pixels, &mut points);
                     for (point, lanes) in points.as_flattened().iter().enumerate() {
                         let lanes = std::slice::from_ref(lanes);
                         let lanes: &[f32] = cast_slice(lanes);
@@ -270,12 +273,12 @@ impl<const N: usize, T: Tiling<N>> Kernels<'_, N, T> {
         ];
         let corner = [corner[0] * T::TAPS, corner[1] * T::TAPS];
         let mut halves = [[[simd.splat_f32s(0.0); MAX_TAPS]; MAX_TAPS]; VECTORS];
+        let mut points = [[simd.splat_f32s(0.0); N]; N];
         for (vector, half) in halves.iter_mut().enumerate() {
-            let mut points = [[simd.splat_f32s(0.0); N]; N];
             for (point, sums) in points.as_flattened_mut().iter_mut().zip(sums) {
                 *point = sums[lane][vector];
             }
-            *half = both_ways(simd, &T::KERNEL_BACK, &points);
+            both_ways(simd, &T::KERNEL_BACK, &points, half);
         }
         let [low, high] = &halves;
         for y in 0..T::TAPS.min(kernel - corner[0]) {

@@ -7,7 +7,7 @@ use super::transpose;
 use crate::aligned::Aligned;
 use crate::gradient::Gradient;
 use crate::memory::{HostTensor, in_blocks, zeros};
-use crate::product::{Finish, Left, Matrix, Product, Right, Transposed};
+use crate::product::{Finish, Left, Matrix, Product, Right, Transposed, add_product};
 use crate::rows::column_sums;
 use crate::sequence::{MixGradient, ResponseGradient, respond_backward};
 
@@ -99,7 +99,7 @@ impl BlockGradient {
         sums.response.add(&found);
         let values = Right::Plain(values, [length, hidden]);
         let output = Transposed::new(output, dim);
-        accumulate(output, dim, values, &mut sums.contract);
+        add_product(output, dim, values, &mut sums.contract);
 
         let weight = Right::Plain(block.expand, [hidden, dim]);
         let of_hidden = Matrix::new(gradient, hidden);
@@ -107,7 +107,7 @@ impl BlockGradient {
         block.mix.normalized(input, &block.norm, normal);
         let normal = Right::Plain(normal, [length, dim]);
         let of_hidden = Transposed::new(gradient, hidden);
-        accumulate(of_hidden, hidden, normal, &mut sums.expand);
+        add_product(of_hidden, hidden, normal, &mut sums.expand);
 
         let found = block.mix.backward(input, &block.norm, normal_gradient, to);
         sums.mix.add(&found);
@@ -116,21 +116,6 @@ impl BlockGradient {
 
 fn multiply(left: impl Left, rows: usize, right: Right<'_>, output: &mut [f32]) {
     let finish = Finish::default();
-    let product = Product {
-        left,
-        rows,
-        right,
-        finish,
-    };
-    product.write(output, right.columns());
-}
-
-/// Adds a product to what is there.
-fn accumulate(left: impl Left, rows: usize, right: Right<'_>, output: &mut [f32]) {
-    let finish = Finish {
-        accumulate: true,
-        ..Finish::default()
-    };
     let product = Product {
         left,
         rows,
