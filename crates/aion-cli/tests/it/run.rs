@@ -47,7 +47,7 @@ impl Scratch {
         }
     }
 
-    /// Runs `aion VERB --model M --input I --output O MORE`, on the device that `AION_DEVICE` names, if it does.
+    /// Runs `aion VERB --model M --input I --output O MORE`.
     pub fn verb(
         &self,
         verb: &str,
@@ -59,10 +59,6 @@ impl Scratch {
             verb, "--model", &model, "--input", &input, "--output", &output,
         ];
         arguments.extend(more);
-        let device = std::env::var("AION_DEVICE").unwrap_or_default();
-        if !device.is_empty() {
-            arguments.extend(["--device", &device]);
-        }
         self.aion(arguments)
     }
 
