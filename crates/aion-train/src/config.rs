@@ -472,6 +472,7 @@ mod tests {
             "codec/tiny-spectrum",
             "pretrain/smoke",
             "pretrain/tiny",
+            "pretrain/tiny-second",
             "codec/smoke-image",
             "codec/smoke-spectrum",
             "codec/smoke-field",
