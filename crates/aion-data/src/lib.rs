@@ -24,6 +24,7 @@ pub mod parquet_file;
 pub mod parquet_writer;
 mod read_options;
 pub mod reader;
+pub mod reasons;
 pub mod shards;
 pub mod sky;
 pub mod survey;

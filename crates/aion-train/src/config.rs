@@ -423,6 +423,11 @@ mod tests {
                 "[model.mask]\ntarget_beta = [0.5, 9.0]\n[save]",
             ),
             (
+                "mask.withheld",
+                "[save]",
+                "[model.mask]\nwithheld = 1.0\n[save]",
+            ),
+            (
                 "mask.dirichlet_alphas",
                 "[save]",
                 "[model.mask]\ndirichlet_alphas = []\n[save]",

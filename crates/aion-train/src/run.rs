@@ -1,39 +1,31 @@
 //! A run file from start to end: data, task, loop, saved result.
 
 mod bands;
+mod codec;
+mod model;
 
-use std::collections::BTreeSet;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use aion_codec::CodecSet;
 use aion_codec::image::ImageCodec;
 use aion_codec::scalar_field::ScalarFieldCodec;
 use aion_codec::spectrum::SpectrumCodec;
-use aion_data::{Kind, ModalityId, described};
+use aion_data::Kind;
 use aion_kernel::roofline::device_peak;
 use aion_kernel::{WeightNames, Weights};
-use aion_model::{ModelConfig, Transformer};
 use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::codec_report::{ModalityReport, Watched, of_codec};
-use crate::codec_step::{CodecStep, TrainedCodec};
-use crate::config::{CodecTask, ModelTask, RunConfig};
-use crate::data::encoded::Encoded;
-use crate::data::token_data::{self, TokenData};
+use crate::codec_report::ModalityReport;
+use crate::config::{CodecTask, RunConfig};
+use crate::data::SurveyCounts;
+use crate::data::token_data::TokenData;
 use crate::data::token_index::TokenCounts;
-use crate::data::{Part, SimulatedSource, SurveyCounts, measurements, objects};
 use crate::error::TrainError;
-use crate::fit::{CodebookFit, write_config};
-use crate::masking::MaskConfig;
 use crate::metrics::Progress;
-use crate::mix::{self, Mix, Shares};
-use crate::one_pass::every_object;
-use crate::pretrain::{Pretraining, Smoothing, Validation};
+use crate::mix::Shares;
 use crate::run_folder;
 use crate::step::Step;
 use crate::trainer::{Trained, Trainer};
@@ -185,191 +177,6 @@ pub fn run_on(
 }
 
 impl Run<'_> {
-    /// Trains a codec and saves it beside its configuration.
-    fn codec<C: TrainedCodec, T: Serialize>(
-        &mut self,
-        kind: Kind,
-        config: &T,
-        mix: &Shares,
-        build: fn(&T, &Weights) -> C,
-    ) -> Result<Summary, TrainError> {
-        let task = CodecStep {
-            watched: Watched::new(self.config, mix::of_kind(kind))?,
-            examples: self.mix(kind, mix)?,
-            batch: self.config.run.batch,
-            device: self.device.clone(),
-            codec: PhantomData,
-        };
-        let weights = self.weights()?;
-        let model = build(config, &weights);
-        let folder = self.codec_folder(kind);
-        let save = |model: &C, names: &WeightNames, half| {
-            write_config(&folder, config)?;
-            Ok(names.save(model, &folder.join("model.safetensors"), half)?)
-        };
-        let mut summary = self.train(&task, model, &weights, &folder, &save)?;
-        if !summary.stopped {
-            summary.report = of_codec(self.config, kind, &folder, self.device)?;
-        }
-        Ok(summary)
-    }
-
-    fn model(&mut self, task: &ModelTask) -> Result<Summary, TrainError> {
-        if task.recompute && *self.device != Device::flex() {
-            let reason = "is true, which only the CPU can do: expected false on this device";
-            return Err(TrainError::config("model.recompute", reason));
-        }
-        let data = match self.given.take() {
-            Some(data) => Some(data),
-            None => self.token_data(task)?,
-        };
-        let Some(data) = data else {
-            return Ok(Summary {
-                stopped: true,
-                ..self.summary(0)
-            });
-        };
-        self.examples = data.training.len();
-        if !self.tokens.is_empty() {
-            self.data(self.survey.clone(), self.examples);
-        }
-        let config = self.config;
-        let checkpoint = &config.save.checkpoint;
-        let folder = config.save.folder.as_ref().unwrap_or(checkpoint);
-        let model_config = restrict(task.config()?, &data.modalities, task.mask.spans);
-        let weights = self.weights()?;
-        let model = Transformer::new(&model_config, &weights)?.with_recompute(task.recompute);
-        let task = Pretraining {
-            validation: self.validation(&data, &task.mask)?,
-            examples: data.training,
-            mask: task.mask.clone(),
-            balance: task.balance,
-            smoothing: Smoothing {
-                width: task.smoothing,
-                batches: config.run.steps * config.run.accumulate,
-            },
-            batch: config.run.batch,
-            seed: config.run.seed,
-        };
-        let modalities: Vec<ModalityId> = data.modalities.iter().copied().collect();
-        let save = |model: &Transformer, names: &WeightNames, half| {
-            std::fs::create_dir_all(folder).map_err(|source| TrainError::io(folder, source))?;
-            described::add(folder, &modalities)?;
-            Ok(model.save(names, folder, half)?)
-        };
-        self.train(&task, model, &weights, folder, &save)
-    }
-
-    /// The objects that the configuration names, as tokens; none when it was stopped.
-    fn token_data(&mut self, task: &ModelTask) -> Result<Option<TokenData>, TrainError> {
-        let config = self.config;
-        let codecs = task.token_codecs(&config.save.checkpoint);
-        let indexes = token_data::index(&config.data, codecs)?;
-        let sources = config.data.tokens.iter().zip(&indexes);
-        self.tokens = sources.map(|(s, index)| index.counts(&s.paths)).collect();
-        let encoded = match config.data.has_objects() {
-            false => None,
-            true => match self.encode(task)? {
-                Some(encoded) => Some(encoded),
-                None => return Ok(None),
-            },
-        };
-        let sets = (encoded, indexes.as_slice());
-        TokenData::new(&config.data, sets, &task.mask, config.run.seed).map(Some)
-    }
-
-    /// Tokenises the objects of surveys and of the simulated sky; none when it was stopped.
-    fn encode(&mut self, task: &ModelTask) -> Result<Option<Encoded>, TrainError> {
-        let config = self.config;
-        let parts = &[Part::Train, Part::Validation];
-        let checkpoint = task.codecs.as_ref().unwrap_or(&config.save.checkpoint);
-        let described = described::read(checkpoint)?;
-        let (examples, survey) = objects(&config.data, parts, described, config.run.seed)?;
-        let total = examples.len();
-        self.data(survey, total);
-        let codecs = CodecSet::new(checkpoint, self.device);
-        let keep = |id| codecs.has(id);
-        Encoded::new(&config.data, &examples, &codecs, &keep, &mut |done| {
-            (self.report)(&Event::Prepared { done, total });
-            !self.stop.load(Ordering::Relaxed)
-        })
-    }
-
-    /// The validation pass, where the run file asks for one.
-    fn validation(&self, data: &TokenData, mask: &MaskConfig) -> Result<Validation, TrainError> {
-        let run = &self.config.run;
-        if run.validate_every.is_none() {
-            return Ok(Validation::default());
-        }
-        let Some(examples) = &data.validation else {
-            let reason = "no object lies in the validation part: raise `data.split.validation`, or \
-                          `data.split.nside` where the objects share few cells";
-            return Err(TrainError::config("run.validate_every", reason));
-        };
-        let most = self.config.data.split.validation_objects;
-        Validation::new(examples, mask, (most, run.batch, run.seed))
-    }
-
-    /// Codebooks are fitted in one pass over the data, not by gradients.
-    fn numbers(&mut self, sample: usize) -> Result<Summary, TrainError> {
-        let (run, data) = (&self.config.run, &self.config.data);
-        let mut fit = CodebookFit::new(sample, run.seed);
-        let simulated = data.simulated.as_ref().map_or(0, SimulatedSource::total);
-        let every = run.batch * run.log_every;
-        let mut done = 0u64;
-        let (stop, report) = (self.stop, &mut self.report);
-        let (survey, whole) = every_object(data, &mut |object, times| {
-            (0..times).for_each(|_| fit.push(object));
-            done += 1;
-            if done.is_multiple_of(every) {
-                let total = done.max(simulated);
-                report(&Event::Prepared { done, total });
-            }
-            !stop.load(Ordering::Relaxed)
-        })?;
-        self.data(survey, done);
-        let mut summary = self.summary(0);
-        if whole && done == 0 {
-            return Err(TrainError::NoData("there is no object".to_owned()));
-        }
-        if !whole {
-            summary.stopped = true;
-            return Ok(summary);
-        }
-        summary.steps = done.div_ceil(run.batch);
-        let save = &self.config.save;
-        let codecs = save
-            .folder
-            .as_ref()
-            .unwrap_or(&save.checkpoint)
-            .join("codecs");
-        let written = fit.save(&codecs)?;
-        summary.saved = written.iter().map(|name| codecs.join(name)).collect();
-        Ok(summary)
-    }
-
-    /// The measurements of a kind, in the shares asked for.
-    fn mix(&mut self, kind: Kind, shares: &Shares) -> Result<Mix, TrainError> {
-        let (data, seed) = (&self.config.data, self.config.run.seed);
-        let shares = mix::shares(shares, kind)?;
-        let (mix, survey) = if shares.is_empty() {
-            let (examples, survey) = measurements(data, &mix::of_kind(kind), seed)?;
-            (Mix::even(examples), survey)
-        } else {
-            let mut parts = Vec::new();
-            let mut total = SurveyCounts::default();
-            for (id, share) in shares {
-                let (examples, survey) = measurements(data, &[id], seed)?;
-                let used = total.used + survey.used;
-                total = SurveyCounts { used, ..survey };
-                parts.push((examples, share));
-            }
-            (Mix::new(seed, parts), total)
-        };
-        self.data(survey, mix.len());
-        Ok(mix)
-    }
-
     fn data(&mut self, survey: SurveyCounts, examples: u64) {
         self.survey = survey.clone();
         self.examples = examples;
@@ -394,20 +201,6 @@ impl Run<'_> {
             Some(file) => Weights::open(&file, self.device)?,
             None => Weights::seeded(run.seed, self.device),
         })
-    }
-
-    /// Where the codec of this kind goes: where the published layout has it, unless the run file
-    /// names a folder.
-    fn codec_folder(&self, kind: Kind) -> PathBuf {
-        let save = &self.config.save;
-        if let Some(folder) = &save.folder {
-            return folder.clone();
-        }
-        let codec = aion_data::MODALITIES
-            .iter()
-            .find(|modality| modality.kind == kind)
-            .map_or("", |modality| modality.codec);
-        save.checkpoint.join("codecs").join(codec)
     }
 
     /// The loop, and the result's way to disk.
@@ -469,18 +262,4 @@ impl Run<'_> {
             before: Vec::new(),
         }
     }
-}
-
-/// The configuration for the modalities that occur; sequences are input only unless `spans` of them are
-/// predicted.
-fn restrict(mut config: ModelConfig, seen: &BTreeSet<ModalityId>, spans: bool) -> ModelConfig {
-    let keys = |targets: bool| {
-        let kept = seen
-            .iter()
-            .filter(|id| !targets || spans || !id.info().is_sequence());
-        kept.map(|id| id.key().to_owned()).collect()
-    };
-    config.domains_in = keys(false);
-    config.domains_out = keys(true);
-    config
 }

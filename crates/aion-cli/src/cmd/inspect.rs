@@ -3,7 +3,6 @@
 mod checkpoint;
 mod contents;
 mod identity;
-mod reasons;
 mod results;
 mod sky;
 

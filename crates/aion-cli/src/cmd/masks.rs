@@ -18,7 +18,8 @@ Example: the samplers on the bundled tokens, as tables and as a figure
 
 Draws masks for the run's own objects, in its own order, with every sampler at the run's budgets; the
 run's own is marked. `fill` is the mean share of a budget that is used, `full` the share of objects that use all
-of it, `seen` and `predicted` the shares of the objects that have a modality whose input or targets hold some.")]
+of it, `seen` and `predicted` the shares of the objects that have a modality whose input or targets hold some,
+`unseen` the share whose targets hold some while the input holds none.")]
 pub struct Args {
     /// Run file of a model (TOML) with `data.tokens`
     #[arg(value_name = "RUN.toml")]
@@ -91,7 +92,7 @@ fn budgets(found: &[MaskStatistics]) -> Vec<Vec<String>> {
 fn modalities(found: &[MaskStatistics]) -> Vec<Vec<String>> {
     let mut heading = vec!["modality".to_owned(), "objects".to_owned()];
     for found in found {
-        for column in ["seen", "tokens", "predicted", "tokens"] {
+        for column in ["seen", "tokens", "predicted", "unseen", "tokens"] {
             heading.push(format!("{}: {column}", found.sampler));
         }
     }
@@ -106,6 +107,7 @@ fn modalities(found: &[MaskStatistics]) -> Vec<Vec<String>> {
             row.push(format!("{:.3}", of.seen));
             row.push(format!("{:.1}", of.input_tokens));
             row.push(format!("{:.3}", of.predicted));
+            row.push(format!("{:.3}", of.unseen));
             row.push(format!("{:.1}", of.target_tokens));
         }
         rows.push(row);

@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -47,7 +49,7 @@ impl Scratch {
         }
     }
 
-    /// Runs `aion VERB --model M --input I --output O MORE`.
+    /// Runs `aion VERB --model M --input I --output O MORE`, on the device that `AION_DEVICE` names, if it does.
     pub fn verb(
         &self,
         verb: &str,
@@ -59,6 +61,10 @@ impl Scratch {
             verb, "--model", &model, "--input", &input, "--output", &output,
         ];
         arguments.extend(more);
+        let device = std::env::var("AION_DEVICE").unwrap_or_default();
+        if !device.is_empty() {
+            arguments.extend(["--device", &device]);
+        }
         self.aion(arguments)
     }
 
@@ -98,6 +104,23 @@ impl Outcome {
         }
         self
     }
+}
+
+/// Waits until the process is `ready` or has ended; a minute at most.
+#[track_caller]
+pub fn wait_until(child: &mut Child, ready: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !ready() && child.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "not ready");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends the process a signal, `TERM` or `INT`.
+pub fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(sent.expect("kill runs").success());
 }
 
 /// The folder of reference cases: the repository's, or the one that `AION_FIXTURES` names.

@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::run::{Scratch, model};
+use crate::run::{Scratch, model, signal};
 
 /// Writes a simulated table of positions, fluxes and parallaxes; without `parallax`, of fewer columns.
 fn table(path: &Path, first: i64, rows: i64, parallax: bool) {
@@ -309,9 +309,7 @@ fn asked_to_stop_it_stops_and_continues() {
             .spawn()
             .expect("started");
         thread::sleep(Duration::from_millis(pause));
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        sent.expect("kill is there");
+        signal(&child, "TERM");
         let code = child.wait().expect("ended").code();
         // Before it listens, the signal ends it as any program.
         assert!([Some(0), Some(143), None].contains(&code), "{code:?}");

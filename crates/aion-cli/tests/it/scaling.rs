@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::run::Scratch;
+use crate::run::{Scratch, signal, wait_until};
 
 /// The shipped ladder with absolute paths.
 fn ladder(scratch: &Scratch) -> String {
@@ -112,13 +110,8 @@ fn sigterm_leaves_what_is_done_and_says_so_by_the_exit_code() {
         .expect("the binary runs");
     // The first run's folder is there, and eleven others are to come.
     let first = scratch.path("study/rungs/8x1+1-12/losses.jsonl");
-    let started = Instant::now();
-    while !first.exists() && child.try_wait().expect("a child").is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        sleep(Duration::from_millis(2));
-    }
-    let sent = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(sent.expect("kill runs").success());
+    wait_until(&mut child, || first.exists());
+    signal(&child, "TERM");
     let outcome = child.wait_with_output().expect("ends");
     let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
     assert_eq!(outcome.status.code(), Some(75), "{text}");

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::run::Scratch;
+use crate::run::{Scratch, signal, wait_until};
 
 /// A small image codec; about a second.
 const RUN: &str = r#"
@@ -78,11 +78,7 @@ fn starts(output: &Path) -> usize {
 
 /// Waits until the process has come to its first step, while it lives.
 fn wait_for_start(output: &Path, before: usize, child: &mut Child) {
-    let started = Instant::now();
-    while starts(output) == before && child.try_wait().expect("a child").is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{output:?}");
-        sleep(Duration::from_millis(2));
-    }
+    wait_until(child, || starts(output) != before);
 }
 
 #[test]
@@ -120,17 +116,13 @@ fn sigterm_saves_and_says_so_by_the_exit_code() {
     let (straight, stopped) = (scratch.path("straight"), scratch.path("stopped"));
     scratch.aion(arguments(&run, &straight, &[])).success();
     let mut codes = Vec::new();
-    for signal in ["-TERM", "-INT"] {
+    for name in ["TERM", "INT"] {
         let resume: &[&str] = if codes.is_empty() { &[] } else { &["--resume"] };
         let before = starts(&stopped);
         let mut child = start(&run, &stopped, resume);
         wait_for_start(&stopped, before, &mut child);
         sleep(Duration::from_millis(50));
-        let sent = Command::new("kill")
-            .arg(signal)
-            .arg(child.id().to_string())
-            .status();
-        assert!(sent.expect("kill runs").success());
+        signal(&child, name);
         codes.push(child.wait().expect("gone").code());
     }
     assert_eq!(codes, [Some(75), Some(75)]);
@@ -287,4 +279,30 @@ fn wrong_run_files_name_their_key() {
     scratch
         .aion(["train", "plot", &none])
         .refused(&["losses.jsonl"]);
+}
+
+#[test]
+fn objects_need_codecs_to_become_tokens() {
+    let scratch = Scratch::new();
+    let (run, bare) = (scratch.path("run.toml"), scratch.path("bare"));
+    let text = r#"
+[run]
+seed = 1
+steps = 1
+batch = 1
+output = "BARE"
+[data.simulated]
+seed = 4
+count = 4
+[model]
+preset = "tiny"
+[save]
+checkpoint = "BARE"
+"#;
+    let text = text.replace("BARE", &bare.display().to_string());
+    std::fs::write(&run, text).expect("writable");
+    let run = run.display().to_string();
+    scratch
+        .aion(["train", "model", &run])
+        .refused(&["`model.codecs`", "bare", "no codecs"]);
 }

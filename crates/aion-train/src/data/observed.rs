@@ -5,6 +5,7 @@
 
 use aion_data::fnv::fnv1a;
 use aion_data::reader::{ReadOptions, read};
+use aion_data::reasons::Reasons;
 use aion_data::{DataError, Measurement, ModalityId, Object, Survey, described};
 use aion_simulate::{Coverage, Sky};
 use rayon::prelude::*;
@@ -31,8 +32,8 @@ pub struct SurveyCounts {
     pub held_out: usize,
     /// Objects without a position, whose identifier alone decides.
     pub without_position: usize,
-    /// Objects that could not be read, with the reason.
-    pub refused: Vec<String>,
+    /// Objects that could not be read, by reason.
+    pub refused: Reasons,
 }
 
 /// Shows `visit` what the survey files hold, each object with the number of times that it comes, until
@@ -68,7 +69,7 @@ pub(crate) fn every_survey_object(
         let object = match object {
             Ok(object) => object,
             Err(error) => {
-                counts.refused.push(error.to_string());
+                counts.refused.add(&error);
                 return true;
             }
         };

@@ -4,6 +4,8 @@
 //! the budget. The paper says "by uniform sampling over tokens of the other modalities": uniform over
 //! the pool of their tokens, where large modalities fill it and small ones still appear; or, in the other
 //! reading, modality after modality in random order, each giving a uniform number of what fits.
+//! A modality of hundreds of tokens is so hardly ever asked for with none of it shown, as it is when a spectrum is
+//! predicted from an image; [`MaskConfig::withheld`] keeps whole modalities out of the input.
 //! Targets: one modality with tokens left and then the others, in random order, each give a
 //! Beta-distributed fraction of what is left, skewed towards few.
 
@@ -23,7 +25,16 @@ pub(super) fn draw(
     counts: &ByModality<usize>,
     rng: &mut ChaCha8Rng,
 ) -> Option<Drawn> {
-    let input = inputs(config, counts, rng)?;
+    let parts = counts.iter().filter(|(id, _)| !config.is_whole(**id));
+    // At least one token has to stay, to be predicted.
+    let spare = parts
+        .map(|(_, count)| count)
+        .sum::<usize>()
+        .checked_sub(1)?;
+    let offered = offered(config, counts, rng);
+    // What is offered alone may not fit, as a long sequence.
+    let input =
+        inputs(config, &offered, spare, rng).or_else(|| inputs(config, counts, spare, rng))?;
     let left = |id: &ModalityId, count: usize| {
         let shown = input.get(id).copied().unwrap_or(0);
         config.predictable(*id, count, shown)
@@ -37,9 +48,28 @@ pub(super) fn draw(
     Some(Drawn { input, target })
 }
 
+/// What may be shown: without the modalities that are withheld, or everything where that would leave nothing.
+fn offered(
+    config: &MaskConfig,
+    counts: &ByModality<usize>,
+    rng: &mut ChaCha8Rng,
+) -> ByModality<usize> {
+    if config.withheld == 0.0 {
+        return counts.clone();
+    }
+    let mut offered = counts.clone();
+    offered.retain(|_, _| !rng.random_bool(config.withheld));
+    match offered.is_empty() {
+        true => counts.clone(),
+        false => offered,
+    }
+}
+
+/// Numbers of tokens shown, at most `spare` of modalities that are not shown as a whole.
 fn inputs(
     config: &MaskConfig,
     counts: &ByModality<usize>,
+    mut spare: usize,
     rng: &mut ChaCha8Rng,
 ) -> Option<ByModality<usize>> {
     let (sequences, grids): (Pool, Pool) = counts
@@ -47,9 +77,6 @@ fn inputs(
         .map(|(id, count)| (*id, *count))
         .filter(|(_, count)| *count > 0)
         .partition(|(id, _)| config.is_whole(*id));
-    // At least one token has to stay, to be predicted.
-    let spare: usize = grids.iter().map(|(_, count)| count).sum::<usize>();
-    let mut spare = spare.checked_sub(1)?;
     let mut left = config.input_budget;
     let mut input = ByModality::new();
     let present: Pool = grids.iter().chain(&sequences).copied().collect();

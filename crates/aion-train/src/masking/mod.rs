@@ -44,6 +44,10 @@ pub struct MaskConfig {
     /// Of AION's samplers, parameters of the Beta distribution of target fractions; not published, these
     /// are ours.
     pub target_beta: [f64; 2],
+    /// Of AION's samplers, the chance that a modality is kept out of an object's input altogether; ours. (Absent
+    /// from run files that do without.)
+    #[serde(skip_serializing_if = "is_zero")]
+    pub withheld: f64,
     /// Sequences are predicted too, span by span; else they are input only. (Absent from run files that were
     /// written before, and from those that do without.)
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -51,6 +55,10 @@ pub struct MaskConfig {
     /// Of 4M's sampler, concentrations, one of which is drawn for each object: small ones choose few
     /// modalities, large ones share evenly. These are those of 4M-21.
     pub dirichlet_alphas: Vec<f64>,
+}
+
+fn is_zero(chance: &f64) -> bool {
+    *chance == 0.0
 }
 
 /// How numbers of tokens are drawn.
@@ -87,6 +95,7 @@ impl Default for MaskConfig {
             input_budget: 256,
             target_budget: 128,
             target_beta: [0.5, 1.0],
+            withheld: 0.0,
             spans: false,
             dirichlet_alphas: vec![0.01, 0.1, 1.0, 10.0],
         }
@@ -135,6 +144,10 @@ impl MaskConfig {
             let reason =
                 format!("is {found:?}, expected two numbers above 0, at most {LARGEST_BETA}");
             return Err(TrainError::config("mask.target_beta", reason));
+        }
+        if !(0.0..1.0).contains(&self.withheld) {
+            let reason = format!("is {}, expected at least 0, below 1", self.withheld);
+            return Err(TrainError::config("mask.withheld", reason));
         }
         let alphas = &self.dirichlet_alphas;
         if alphas.is_empty() || alphas.iter().any(beyond(LARGEST_ALPHA)) {
@@ -270,6 +283,7 @@ mod tests {
             counts in counts(),
             sampler in sampler(),
             spans: bool,
+            withheld in 0.0..0.99,
             seed: u64,
             input in 1usize..300,
             target in 1usize..200,
@@ -277,6 +291,7 @@ mod tests {
             let config = MaskConfig {
                 sampler,
                 spans,
+                withheld,
                 input_budget: input,
                 target_budget: target,
                 ..MaskConfig::default()
@@ -345,6 +360,34 @@ mod tests {
                 },
                 "{sampler:?}: {id}: {target}"
             );
+        }
+    }
+
+    #[test]
+    fn withheld_modalities_are_asked_for_unseen() {
+        let keys = ["tok_image", "tok_spectrum_sdss", "tok_z"];
+        let counts: ByModality<usize> = keys
+            .iter()
+            .filter_map(|key| ModalityId::from_key(key))
+            .map(|id| (id, id.info().num_tokens()))
+            .collect();
+        let spectrum = ModalityId::from_key("tok_spectrum_sdss").expect("a known key");
+        for sampler in [Sampler::Aion, Sampler::AionOrdered] {
+            let unseen = |withheld| {
+                let config = MaskConfig {
+                    sampler,
+                    withheld,
+                    ..MaskConfig::default()
+                };
+                let asked = |position: &u64| {
+                    let mask = config.draw(&counts, &mut stream(3, Purpose::Mask, *position));
+                    let mask = mask.expect("the object has many tokens");
+                    mask.num_shown(spectrum) == 0 && mask.num_predicted(spectrum) > 0
+                };
+                (0..400).filter(asked).count()
+            };
+            let (never, half) = (unseen(0.0), unseen(0.5));
+            assert!(never < 20 && half > 100, "{sampler:?}: {never}, {half}");
         }
     }
 

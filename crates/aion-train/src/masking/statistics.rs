@@ -50,6 +50,8 @@ pub struct ModalityUse {
     pub seen: f64,
     /// Share of them whose targets hold some of it.
     pub predicted: f64,
+    /// Share of them whose targets hold some of it and whose input holds none.
+    pub unseen: f64,
     /// Mean number of its tokens among an object's inputs.
     pub input_tokens: f64,
     /// Mean number of its tokens among an object's targets.
@@ -114,6 +116,10 @@ impl ModalityUse {
         for (mean, value) in [
             (&mut self.seen, f64::from(u8::from(input > 0))),
             (&mut self.predicted, f64::from(u8::from(target > 0))),
+            (
+                &mut self.unseen,
+                f64::from(u8::from(input == 0 && target > 0)),
+            ),
             (&mut self.input_tokens, input as f64),
             (&mut self.target_tokens, target as f64),
         ] {
@@ -174,6 +180,8 @@ mod tests {
             "{image:?}"
         );
         assert!(close(image.input_tokens, 2.5) && close(image.target_tokens, 1.0));
-        assert!(close(statistics.by_modality["tok_z"].seen, 0.5));
+        let z = statistics.by_modality["tok_z"];
+        assert!(close(z.seen, 0.5) && close(z.unseen, 0.5), "{z:?}");
+        assert!(close(image.unseen, 0.0), "{image:?}");
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aion_data::reader::ReadOptions;
+use aion_data::reasons::Reasons;
 use aion_data::{DataError, Measurement, ModalityId, Problem};
 use serde::{Serialize, Serializer};
 
-use crate::cmd::inspect::reasons::Reasons;
 use crate::cmd::inspect::results;
 use crate::input::{Accept, InputFile, Row, holds_tokens, read_file};
 use crate::summary;
@@ -25,7 +25,6 @@ pub struct Contents {
     /// Shapes by column, for results of this program.
     columns: BTreeMap<String, String>,
     /// What is wrong.
-    #[serde(serialize_with = "list_only")]
     pub problems: Reasons,
 }
 
@@ -128,11 +127,6 @@ fn values_only<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(modalities.values())
-}
-
-/// The reasons, those of most objects first.
-fn list_only<S: Serializer>(reasons: &Reasons, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(reasons.list())
 }
 
 impl Contents {

@@ -58,14 +58,14 @@ impl Display {
                     "{examples} examples a round; survey objects: {} used, {} held out, {} refused",
                     survey.used,
                     survey.held_out,
-                    survey.refused.len()
+                    survey.refused.total()
                 );
                 self.say(text);
                 for set in tokens {
                     self.say(tokens_line(set));
                 }
-                for reason in &survey.refused {
-                    self.say(format!("refused: {reason}"));
+                for reason in survey.refused.list() {
+                    self.say(reason.line());
                 }
             }
             Event::Prepared { done, total } => {

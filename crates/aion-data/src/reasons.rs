@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aion_data::DataError;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use crate::DataError;
 
 /// Reasons that are told apart; texts that hold values could be as many as the objects.
 const MOST: usize = 200;
@@ -11,7 +12,7 @@ const MOST: usize = 200;
 const OTHER: &str = "other reasons";
 
 /// One reason.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// Field and problem.
     reason: String,
@@ -22,7 +23,7 @@ pub struct Reason {
 }
 
 /// All reasons of an input.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reasons {
     by_text: BTreeMap<String, Reason>,
 }
@@ -69,6 +70,13 @@ impl Reasons {
             first: first(),
         });
         reason.count += count;
+    }
+}
+
+/// As the list.
+impl Serialize for Reasons {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.list())
     }
 }
 
