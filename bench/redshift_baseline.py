@@ -6,10 +6,12 @@
 Reads redshift-table.json (galaxies trained on and held out) and report.json (the model's redshifts of those
 held out), fits scikit-learn's HistGradientBoostingRegressor to the former, a mean and quantiles for
 each set of inputs, and prints both sides' statistics as a table; --json keeps them. The model's are computed
-anew here, and have to be those of the report: exit code 1 if they are not.
+anew here, and have to be those of the report: exit code 1 if they are not. A second table says what tokens lose: redshifts
+learned from fluxes in apertures of images as they are, and of the same images as their tokens give them back.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import sys
@@ -51,10 +53,35 @@ def features(table, rows, with_image):
     colours = np.diff(photometry[:, is_flux | is_magnitude], axis=1)
     columns = [photometry, colours]
     if with_image:
-        apertures = -np.arcsinh(np.array([row["apertures"] for row in rows], dtype=float))
-        radii = len({name.split()[1] for name in table["apertures"]})
-        columns += [apertures, apertures[:, radii:] - apertures[:, :-radii]]
+        columns.append(of_images(table, rows, "apertures"))
     return np.concatenate(columns, axis=1)
+
+
+def of_images(table, rows, which):
+    """Fluxes in apertures as asinh magnitudes, and colours."""
+    apertures = -np.arcsinh(np.array([row[which] for row in rows], dtype=float))
+    radii = len({name.split()[1] for name in table["apertures"]})
+    return np.concatenate([apertures, apertures[:, radii:] - apertures[:, :-radii]], axis=1)
+
+
+def has_image(row):
+    return any(flux is not None for flux in row["restored"])
+
+
+def tokens_against_pixels(table, simulated):
+    """Redshifts learned from images alone, as they are and as their tokens give them back; none where there are none."""
+    is_used = lambda row: has_image(row) and row["simulated"] == simulated
+    train, test = ([row for row in rows if is_used(row)] for rows in (table["train"], table["test"]))
+    if not train or not test:
+        return {}
+    z = np.array([row["z"] for row in test])
+    truth, times = [row["z"] for row in train], [row["times"] for row in train]
+    found = {}
+    for image, which in (("pixels", "apertures"), ("tokens", "restored")):
+        fitted = HistGradientBoostingRegressor(**SETTINGS).fit(of_images(table, train, which), truth, times)
+        mean = fitted.predict(of_images(table, test, which))
+        found[image] = quality(z, mean, mean, np.full(len(z), np.nan)) | {"trained": len(train)}
+    return found
 
 
 def boosted(table, rows, with_image):
@@ -107,7 +134,7 @@ def main():
         table, with_image = tables[report["survey"]], report["inputs"].endswith("image")
         rows = [row for row in table["test"] if row["simulated"] == report["simulated"]]
         if with_image:
-            rows = [row for row in rows if any(flux is not None for flux in row["apertures"])]
+            rows = [row for row in rows if has_image(row)]
         z = np.array([row["z"] for row in rows])
         model = {key: np.array([found[key] for found in report["estimates"]]) for key in report["estimates"][0]}
         if not np.array_equal(z, model["z"]):
@@ -120,6 +147,16 @@ def main():
         kept.append({key: report[key] for key in ("survey", "simulated", "inputs")} | {"boosting": boost})
     trained = [f"{len(table['train'])} of {name}" for name, table in tables.items()]
     print("\nBoosting learned from " + ", ".join(trained) + ".")
+    print("\nLearned from images alone, as they are and as their tokens give them back:\n")
+    print(line(["galaxies", "image", "trained on", *HEADS[3:8]]) + "\n" + "|" + "---|" * 8)
+    for table, simulated in itertools.product(tables.values(), (True, False)):
+        for image, found in tokens_against_pixels(table, simulated).items():
+            galaxies = f"{'simulated' if simulated else 'real'} {table['survey']}"
+            cells = [galaxies, image, found["trained"], found["objects"], f"{found['r2']:.3f}"]
+            cells += [f"{found[key]:{form}}" for key, form in (("bias", "+.4f"), ("sigma_nmad", ".4f"), ("outliers", ".3f"))]
+            print(line(cells))
+            shown = ("trained", "objects", "r2", "bias", "sigma_nmad", "outliers")
+            kept.append({"survey": table["survey"], "simulated": simulated, "image": image} | {key: found[key] for key in shown})
     if arguments.json:
         arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
     if wrong:

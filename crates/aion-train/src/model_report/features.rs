@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use aion_codec::CodecSet;
 use aion_codec::codec_set::survey_bands;
 use aion_data::{Image, Kind, Measurement, ModalityId, Object, Survey};
 use serde::Serialize;
 
 use crate::codec_report::aperture;
+use crate::error::TrainError;
 
 /// Radii of the apertures in which images are measured, pixels.
 const RADII: [f64; 4] = [3.0, 6.0, 12.0, 24.0];
@@ -40,6 +42,9 @@ pub struct RedshiftRow {
     pub photometry: Vec<Option<f32>>,
     /// Values of the table's `apertures`.
     pub apertures: Vec<Option<f32>>,
+    /// The same of the image that its tokens give back: what tokens lose is how much worse redshifts
+    /// are that are learned from these.
+    pub restored: Vec<Option<f32>>,
 }
 
 /// Surveys that take images.
@@ -82,30 +87,71 @@ pub(super) fn has_row(object: &Object, survey: Survey) -> bool {
 }
 
 /// The row of an object; none of one without redshift or without photometry of the survey.
-pub(super) fn row(object: &Object, survey: Survey, times: u64) -> Option<RedshiftRow> {
-    let z = value(object, redshift()?)?;
-    has_row(object, survey).then(|| RedshiftRow {
+///
+/// # Errors
+/// The codec of images cannot be opened.
+pub(super) fn row(
+    object: &Object,
+    survey: Survey,
+    times: u64,
+    codecs: &CodecSet,
+) -> Result<Option<RedshiftRow>, TrainError> {
+    let z = redshift().and_then(|id| value(object, id));
+    let Some(z) = z.filter(|_| has_row(object, survey)) else {
+        return Ok(None);
+    };
+    Ok(Some(RedshiftRow {
         simulated: object.simulated,
         times,
         z: f64::from(z),
         photometry: photometry(survey).map(|id| value(object, id)).collect(),
-        apertures: apertures(object, survey),
-    })
+        apertures: apertures(image(object, survey), survey),
+        restored: apertures(restored(object, survey, codecs)?.as_ref(), survey),
+    }))
 }
 
 fn value(object: &Object, id: ModalityId) -> Option<f32> {
     object.scalar(id).filter(|value| value.is_finite())
 }
 
+/// The survey's image of an object.
+fn image(object: &Object, survey: Survey) -> Option<&Image> {
+    match object.get(ModalityId::of_kind(Kind::Image, survey)?)? {
+        Measurement::Image(image) => Some(image),
+        _ => None,
+    }
+}
+
+/// The survey's image of an object as its tokens give it back; none of an image that the codec refuses.
+fn restored(
+    object: &Object,
+    survey: Survey,
+    codecs: &CodecSet,
+) -> Result<Option<Image>, TrainError> {
+    let id = ModalityId::of_kind(Kind::Image, survey).filter(|id| codecs.has(*id));
+    let Some((id, image)) = id.and_then(|id| Some((id, object.get(id)?))) else {
+        return Ok(None);
+    };
+    let mut alone = object.clone();
+    alone.measurements.retain(|measured, _| *measured == id);
+    let encoded = codecs.encode(&[alone])?.pop();
+    let tokens = encoded.and_then(|encoded| encoded.ok()?.tokens.remove(&id));
+    let Some(tokens) = tokens else {
+        return Ok(None);
+    };
+    let decoded = codecs.decode(id, &[&tokens], &[Some(image)])?.pop();
+    Ok(decoded.and_then(|decoded| match decoded {
+        Measurement::Image(image) => Some(image),
+        _ => None,
+    }))
+}
+
 /// Fluxes of all bands of a survey in all apertures; none of bands that the image lacks.
-fn apertures(object: &Object, survey: Survey) -> Vec<Option<f32>> {
+fn apertures(image: Option<&Image>, survey: Survey) -> Vec<Option<f32>> {
     let Some(id) = ModalityId::of_kind(Kind::Image, survey) else {
         return Vec::new();
     };
-    let planes = match object.get(id) {
-        Some(Measurement::Image(image)) => planes(image),
-        _ => Vec::new(),
-    };
+    let planes = image.map(planes).unwrap_or_default();
     let measured = survey_bands(id).into_iter().flat_map(|band| {
         let plane = planes.iter().find(|(name, _, _)| **name == band);
         RADII.map(|radius| plane.map(|(_, flux, size)| aperture(flux, *size, radius) as f32))
@@ -124,6 +170,13 @@ fn planes(image: &Image) -> Vec<(&String, &[f32], [usize; 2])> {
 mod tests {
     use super::*;
     use aion_simulate::{Coverage, Sky};
+    use burn::tensor::Device;
+    use std::path::Path;
+
+    fn codecs() -> CodecSet {
+        let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/aion-tiny");
+        CodecSet::new(&bundled, &Device::flex())
+    }
 
     #[test]
     fn a_galaxy_becomes_numbers_and_fluxes_that_grow_with_the_aperture() {
@@ -131,24 +184,33 @@ mod tests {
         let table = RedshiftTable::new(survey);
         let sky = Sky::new(4).with_coverage(Coverage::LEGACY | Coverage::DESI);
         let object = sky.galaxy(3).object;
-        let row = row(&object, survey, 1).expect("a row");
+        let row = row(&object, survey, 1, &codecs())
+            .expect("read")
+            .expect("a row");
         assert_eq!(row.photometry.len(), table.photometry.len());
-        assert_eq!(row.apertures.len(), table.apertures.len());
-        let of = |name: &str| {
+        let of = |fluxes: &[Option<f32>], name: &str| {
+            assert_eq!(fluxes.len(), table.apertures.len());
             let place = table.apertures.iter().position(|column| column == name);
-            row.apertures[place.expect("a column")].expect("a flux")
+            fluxes[place.expect("a column")].expect("a flux")
         };
-        assert!(of("DES-Z 3") < of("DES-Z 6"), "{row:?}");
+        let [small, large] = ["DES-Z 3", "DES-Z 6"].map(|name| of(&row.apertures, name));
+        assert!(small < large, "{row:?}");
+        let restored = of(&row.restored, "DES-Z 6");
+        assert!(
+            restored != large && (restored / large - 1.0).abs() < 0.3,
+            "{row:?}"
+        );
         assert!(!table.photometry.contains(&"tok_z"));
     }
 
     #[test]
     fn rows_need_a_redshift_and_photometry() {
         let sky = Sky::new(4).with_coverage(Coverage::LEGACY);
-        assert_eq!(row(&sky.galaxy(3).object, Survey::LegacySurvey, 1), None);
+        let row = |object: &Object, survey| row(object, survey, 1, &codecs()).expect("read");
+        assert_eq!(row(&sky.galaxy(3).object, Survey::LegacySurvey), None);
         let sky = Sky::new(4).with_coverage(Coverage::HSC | Coverage::SDSS);
         let object = sky.galaxy(3).object;
-        assert_eq!(row(&object, Survey::LegacySurvey, 1), None);
-        assert!(row(&object, Survey::Hsc, 1).is_some());
+        assert_eq!(row(&object, Survey::LegacySurvey), None);
+        assert!(row(&object, Survey::Hsc).is_some());
     }
 }

@@ -99,8 +99,9 @@ pub fn report(
     let mut galaxies = |objects: &dyn Fn(Survey) -> Vec<Object>, simulated| {
         for (table, survey) in tables.iter_mut().zip(imaging_surveys()) {
             let objects = objects(survey);
-            let rows = objects.iter().filter_map(|object| row(object, survey, 1));
-            table.test.extend(rows);
+            for object in &objects {
+                table.test.extend(row(object, survey, 1, &aion.codecs)?);
+            }
             redshifts.extend(redshift::ask(&aion, &objects, survey, simulated)?);
         }
         Ok::<(), TrainError>(())

@@ -76,7 +76,8 @@ impl Found<'_> {
     /// Counts an object's tokens, those of images and spectra only where `with_pixels`.
     fn add(&mut self, mut object: Object, times: u64, with_pixels: bool) -> Result<(), TrainError> {
         for (table, survey) in self.tables.iter_mut().zip(imaging_surveys()) {
-            table.train.extend(row(&object, survey, times));
+            let row = row(&object, survey, times, &self.aion.codecs)?;
+            table.train.extend(row);
         }
         if !with_pixels {
             object.measurements.retain(|id, _| id.info().is_number());
