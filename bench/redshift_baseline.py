@@ -113,11 +113,18 @@ def line(cells):
 
 
 def row_of(report, method, found):
-    galaxies = f"{'simulated' if report['simulated'] else 'real'} {report['survey']}"
-    r2 = "–" if found["r2"] is None else f"{found['r2']:.3f}"
-    cells = [galaxies, report["inputs"], method, found["objects"], r2, f"{found['bias']:+.4f}"]
-    cells += [f"{found['sigma_nmad']:.4f}", f"{found['outliers']:.3f}"]
+    cells = [galaxies(report["simulated"], report["survey"]), report["inputs"], method, *of_medians(found)]
     return line(cells + [f"{share:.2f}" for share in found["coverage"]])
+
+
+def galaxies(simulated, survey):
+    return f"{'simulated' if simulated else 'real'} {survey}"
+
+
+def of_medians(found):
+    """The statistics that need no distribution."""
+    r2 = "–" if found["r2"] is None else f"{found['r2']:.3f}"
+    return [found["objects"], r2, f"{found['bias']:+.4f}", f"{found['sigma_nmad']:.4f}", f"{found['outliers']:.3f}"]
 
 
 def main():
@@ -151,10 +158,7 @@ def main():
     print(line(["galaxies", "image", "trained on", *HEADS[3:8]]) + "\n" + "|" + "---|" * 8)
     for table, simulated in itertools.product(tables.values(), (True, False)):
         for image, found in tokens_against_pixels(table, simulated).items():
-            galaxies = f"{'simulated' if simulated else 'real'} {table['survey']}"
-            cells = [galaxies, image, found["trained"], found["objects"], f"{found['r2']:.3f}"]
-            cells += [f"{found[key]:{form}}" for key, form in (("bias", "+.4f"), ("sigma_nmad", ".4f"), ("outliers", ".3f"))]
-            print(line(cells))
+            print(line([galaxies(simulated, table["survey"]), image, found["trained"], *of_medians(found)]))
             shown = ("trained", "objects", "r2", "bias", "sigma_nmad", "outliers")
             kept.append({"survey": table["survey"], "simulated": simulated, "image": image} | {key: found[key] for key in shown})
     if arguments.json:

@@ -271,7 +271,7 @@ fn entry<'a, T: Default>(entries: &'a mut Vec<(String, T)>, name: &str) -> &'a m
 }
 
 /// The object with one measurement alone.
-fn only(object: &Object, modality: ModalityId) -> Object {
+pub(crate) fn only(object: &Object, modality: ModalityId) -> Object {
     let mut object = object.clone();
     object.measurements.retain(|id, _| *id == modality);
     object

@@ -31,8 +31,9 @@ pub(super) fn draw(
         .map(|(_, count)| count)
         .sum::<usize>()
         .checked_sub(1)?;
-    let offered = offered(config, counts, rng);
-    // What is offered alone may not fit, as a long sequence.
+    let mut offered = counts.clone();
+    offered.retain(|_, _| config.withheld == 0.0 || !rng.random_bool(config.withheld));
+    // All may be withheld, and what is offered may not fit, as a long sequence.
     let input =
         inputs(config, &offered, spare, rng).or_else(|| inputs(config, counts, spare, rng))?;
     let left = |id: &ModalityId, count: usize| {
@@ -46,23 +47,6 @@ pub(super) fn draw(
         .collect();
     let target = targets(config, remaining, rng);
     Some(Drawn { input, target })
-}
-
-/// What may be shown: without the modalities that are withheld, or everything where that would leave nothing.
-fn offered(
-    config: &MaskConfig,
-    counts: &ByModality<usize>,
-    rng: &mut ChaCha8Rng,
-) -> ByModality<usize> {
-    if config.withheld == 0.0 {
-        return counts.clone();
-    }
-    let mut offered = counts.clone();
-    offered.retain(|_, _| !rng.random_bool(config.withheld));
-    match offered.is_empty() {
-        true => counts.clone(),
-        false => offered,
-    }
 }
 
 /// Numbers of tokens shown, at most `spare` of modalities that are not shown as a whole.

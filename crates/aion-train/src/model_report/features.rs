@@ -8,7 +8,7 @@ use aion_codec::codec_set::survey_bands;
 use aion_data::{Image, Kind, Measurement, ModalityId, Object, Survey};
 use serde::Serialize;
 
-use crate::codec_report::aperture;
+use crate::codec_report::{aperture, only};
 use crate::error::TrainError;
 
 /// Radii of the apertures in which images are measured, pixels.
@@ -132,9 +132,7 @@ fn restored(
     let Some((id, image)) = id.and_then(|id| Some((id, object.get(id)?))) else {
         return Ok(None);
     };
-    let mut alone = object.clone();
-    alone.measurements.retain(|measured, _| *measured == id);
-    let encoded = codecs.encode(&[alone])?.pop();
+    let encoded = codecs.encode(&[only(object, id)])?.pop();
     let tokens = encoded.and_then(|encoded| encoded.ok()?.tokens.remove(&id));
     let Some(tokens) = tokens else {
         return Ok(None);
